@@ -1,0 +1,1 @@
+//! One criterion bench per layer; see `benches/`.

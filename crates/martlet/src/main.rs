@@ -1,0 +1,2 @@
+//! The Martlet MQTT broker and its command-line tools.
+fn main() {}

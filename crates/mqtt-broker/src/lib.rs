@@ -1,0 +1,1 @@
+//! An embeddable MQTT broker: connections, routing, retained messages, sessions

@@ -1,0 +1,1 @@
+//! An async MQTT client: a cloneable handle and a driver that reconnects and resumes

@@ -1,0 +1,1 @@
+//! The MQTT protocol as a state machine without I/O, for brokers and clients

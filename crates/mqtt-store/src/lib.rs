@@ -1,0 +1,1 @@
+//! What must outlive an MQTT connection: retained messages, parked sessions, offline queues

@@ -1,0 +1,1 @@
+//! MQTT topic names and filters, and the two trees that match them

@@ -1,0 +1,1 @@
+//! Every MQTT connection looks the same: TCP and WebSocket streams, framed reading, coalesced writing
