@@ -1,1 +1,17 @@
 //! MQTT topic names and filters, and the two trees that match them
+#![forbid(unsafe_code)]
+
+mod error;
+mod filter;
+mod filter_tree;
+mod name;
+mod name_tree;
+
+pub use error::TopicError;
+pub use filter::TopicFilter;
+pub use filter_tree::FilterTree;
+pub use name::TopicName;
+pub use name_tree::NameTree;
+
+/// Longest topic name or topic filter in bytes of UTF-8, a share prefix included (section 4.7.3).
+pub const TOPIC_BYTES_MAX: usize = 65_535;
