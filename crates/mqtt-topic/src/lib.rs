@@ -4,8 +4,13 @@
 mod error;
 mod filter;
 mod filter_tree;
+mod inline_vec;
+mod interner;
 mod name;
 mod name_tree;
+mod slab;
+mod subscribers;
+mod trie;
 
 pub use error::TopicError;
 pub use filter::TopicFilter;
