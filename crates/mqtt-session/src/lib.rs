@@ -1,1 +1,29 @@
-//! The MQTT protocol as a state machine without I/O, for brokers and clients
+#![doc = include_str!("../README.md")]
+
+mod alias;
+mod auth;
+mod drop_reason;
+mod handshake;
+mod inbound;
+mod keep_alive;
+mod limits;
+pub mod message;
+mod outbound;
+mod protocol;
+mod publish;
+mod send;
+mod session;
+mod violation;
+mod will;
+
+pub use auth::{AuthenticationMethod, Exchange, Step};
+pub use drop_reason::DropReason;
+pub use handshake::{Opening, write_refusal};
+pub use keep_alive::KeepAlive;
+pub use limits::{OurLimits, PACKET_BYTES_MAX, Policy, TheirLimits};
+pub use message::{Delivery, Hop, Message, NO_PUBLISHER};
+pub use protocol::{Completed, Finished, Protocol, Received};
+pub use publish::{InboundPublish, Ticket};
+pub use session::{Session, Subscription};
+pub use violation::Violation;
+pub use will::WillMessage;

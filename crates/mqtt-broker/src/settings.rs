@@ -1,0 +1,120 @@
+//! What an embedder or an operator chooses: typed values with the standard's or a stated default.
+
+use std::time::Duration;
+
+use mqtt_session::Policy;
+use mqtt_store::{QueueLimits, RetainedLimits};
+use mqtt_topic::TopicFilter;
+
+/// Everything that a broker can be told, apart from its listeners and hooks.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// What every CONNACK announces and every connection obeys.
+    pub policy: Policy,
+    /// Bounds on connections and on what a connection may hold.
+    pub limits: Limits,
+    /// Bounds on the messages that wait for one session, connected or not.
+    pub queue: QueueLimits,
+    /// Bounds on retained messages.
+    pub retained: RetainedLimits,
+    /// How a member of a shared subscription is chosen.
+    pub shared_strategy: SharedStrategy,
+    /// The few rules on topics that need no user: more come through [`Access`](crate::Access).
+    pub topics: TopicRules,
+    /// The `$SYS` tree.
+    pub sys: SysSettings,
+}
+
+/// Bounds that are not part of the protocol's own negotiation.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections at a time, over all listeners; one more is closed without a word.
+    pub connections_max: usize,
+    /// Sessions of clients that are away; at this number, a session ends with its connection.
+    pub parked_sessions_max: usize,
+    /// Time from the accepted socket to a complete CONNECT, the transport's handshake included.
+    pub connect_timeout: Duration,
+    /// Bytes of the largest packet before a connection is admitted: that is, of the CONNECT.
+    pub connect_bytes_max: u32,
+    /// Bytes that may wait for one connected client before its publishers are slowed down.
+    pub outbox_bytes_high: usize,
+    /// Time that a client may keep its publishers waiting. After that QoS 0 messages to it are dropped,
+    /// and QoS 1 and 2 fill its queue, until it reads again.
+    pub stall_timeout: Duration,
+    /// Subscriptions of one session.
+    pub subscriptions_max: usize,
+    /// Levels of a topic name or filter.
+    pub topic_levels_max: usize,
+    /// Bytes of a topic name or filter; at most 65,535.
+    pub topic_bytes_max: usize,
+    /// Whether QoS 0 messages wait for a client that is away.
+    pub queue_qos0_offline: bool,
+    /// Time that a client gets to read the last packet (a DISCONNECT) before its socket is closed.
+    pub linger: Duration,
+    /// Time that a shutdown waits for connections to end.
+    pub shutdown_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_000_000,
+            parked_sessions_max: 1_000_000,
+            connect_timeout: Duration::from_secs(10),
+            connect_bytes_max: 256 << 10,
+            outbox_bytes_high: 1 << 20,
+            stall_timeout: Duration::from_secs(10),
+            subscriptions_max: 100_000,
+            topic_levels_max: 128,
+            topic_bytes_max: 65_535,
+            queue_qos0_offline: false,
+            linger: Duration::from_secs(1),
+            shutdown_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// How one member of a shared subscription is chosen for a message (section 4.8.2). Members that are
+/// connected are preferred in every strategy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SharedStrategy {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+    /// Any, evenly.
+    Random,
+    /// The same member until it leaves.
+    Sticky,
+    /// The same member for all messages of one publisher.
+    HashClient,
+    /// The same member for all messages on one topic.
+    HashTopic,
+}
+
+/// Rules on topics that hold for every client.
+#[derive(Clone, Debug)]
+pub struct TopicRules {
+    /// Filters that nobody may subscribe to, compared by their whole text.
+    pub subscribe_denied: Vec<TopicFilter>,
+    /// Whether a refused SUBSCRIBE tells the reason (0x87, 0x8F, 0x97 ...). If not, it says 0x80.
+    pub denial_reveals_reason: bool,
+}
+
+impl Default for TopicRules {
+    fn default() -> Self {
+        Self { subscribe_denied: Vec::new(), denial_reveals_reason: true }
+    }
+}
+
+/// The `$SYS` tree: the broker's own figures as retained messages.
+#[derive(Clone, Debug)]
+pub struct SysSettings {
+    /// Time between two publications; `None` to publish nothing.
+    pub interval: Option<Duration>,
+}
+
+impl Default for SysSettings {
+    fn default() -> Self {
+        Self { interval: Some(Duration::from_secs(10)) }
+    }
+}

@@ -1,0 +1,197 @@
+//! What we sent and the peer has not yet acknowledged.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
+use mqtt_codec::{PacketId, QoS};
+
+use crate::Delivery;
+
+/// Where one packet identifier of ours stands (sections 4.3.2 and 4.3.3).
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum InFlight {
+    AwaitingPuback(Delivery),
+    AwaitingPubrec(Delivery),
+    AwaitingPubcomp,
+    AwaitingSuback,
+    AwaitingUnsuback,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    /// Order of sending, or of the PUBREC for a message that was released.
+    sequence: u64,
+    /// Whether it takes part in the present connection's window.
+    in_window: bool,
+    state: InFlight,
+}
+
+/// Packet identifiers in use, the send window, and what must be sent again on a new connection.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    slots: HashMap<u16, Slot>,
+    /// Of an earlier connection, in their order, not yet sent on this one.
+    to_resend: VecDeque<PacketId>,
+    window_used: u16,
+    last_id: u16,
+    last_sequence: u64,
+}
+
+/// What a PUBREC leads to.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Pubrec {
+    /// Answer with a PUBREL.
+    Release,
+    /// The identifier is not in use.
+    Unknown,
+    /// The peer refused the message, which ends here ([MQTT-4.3.3-4]).
+    Refused(Delivery),
+}
+
+impl Outbound {
+    pub(crate) fn window_used(&self) -> u16 {
+        self.window_used
+    }
+
+    pub(crate) fn has_resends(&self) -> bool {
+        !self.to_resend.is_empty()
+    }
+
+    /// Messages under way, whether sent on this connection or not.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// An identifier that is not in use ([MQTT-2.2.1-3], [MQTT-2.2.1-4]); `None` when all 65,535 are.
+    fn free_id(&mut self) -> Option<PacketId> {
+        for _ in 0..=u16::MAX {
+            self.last_id = self.last_id.wrapping_add(1);
+            if let Some(id) = PacketId::new(self.last_id)
+                && !self.slots.contains_key(&self.last_id)
+            {
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    fn next_sequence(&mut self) -> u64 {
+        self.last_sequence += 1;
+        self.last_sequence
+    }
+
+    /// Gives a message that is being sent its packet identifier.
+    pub(crate) fn start_publish(&mut self, delivery: Delivery) -> PacketId {
+        let id = self.free_id().expect("the window is smaller than the identifier space");
+        let state = match delivery.hop.qos {
+            QoS::AtMostOnce => unreachable!("QoS 0 has no packet identifier"),
+            QoS::AtLeastOnce => InFlight::AwaitingPuback(delivery),
+            QoS::ExactlyOnce => InFlight::AwaitingPubrec(delivery),
+        };
+        let sequence = self.next_sequence();
+        self.slots.insert(id.get(), Slot { sequence, in_window: true, state });
+        self.window_used += 1;
+        id
+    }
+
+    /// Gives a SUBSCRIBE or UNSUBSCRIBE its packet identifier; they are outside the window.
+    pub(crate) fn start_request(&mut self, state: InFlight) -> Option<PacketId> {
+        let id = self.free_id()?;
+        let sequence = self.next_sequence();
+        self.slots.insert(id.get(), Slot { sequence, in_window: false, state });
+        Some(id)
+    }
+
+    fn remove(&mut self, id: PacketId) -> Option<InFlight> {
+        let slot = self.slots.remove(&id.get())?;
+        self.window_used -= u16::from(slot.in_window); // [MQTT-4.9.0-1]
+        Some(slot.state)
+    }
+
+    pub(crate) fn state(&self, id: PacketId) -> Option<&InFlight> {
+        self.slots.get(&id.get()).map(|slot| &slot.state)
+    }
+
+    /// Ends a slot whose state was looked at before.
+    pub(crate) fn finish(&mut self, id: PacketId) -> Option<Delivery> {
+        match self.remove(id)? {
+            InFlight::AwaitingPuback(delivery) | InFlight::AwaitingPubrec(delivery) => Some(delivery),
+            InFlight::AwaitingPubcomp | InFlight::AwaitingSuback | InFlight::AwaitingUnsuback => None,
+        }
+    }
+
+    pub(crate) fn pubrec(&mut self, id: PacketId, is_error: bool) -> Pubrec {
+        let sequence = self.last_sequence + 1;
+        let Some(slot) = self.slots.get_mut(&id.get()) else { return Pubrec::Unknown };
+        match &slot.state {
+            InFlight::AwaitingPubrec(_) if is_error => {
+                let delivery = self.finish(id).expect("it awaits a PUBREC");
+                Pubrec::Refused(delivery)
+            }
+            InFlight::AwaitingPubrec(_) => {
+                slot.state = InFlight::AwaitingPubcomp;
+                slot.sequence = sequence;
+                if !slot.in_window {
+                    slot.in_window = true;
+                    self.window_used += 1;
+                }
+                self.last_sequence = sequence;
+                Pubrec::Release
+            }
+            InFlight::AwaitingPubcomp => Pubrec::Release,
+            _ => Pubrec::Unknown,
+        }
+    }
+
+    /// A new connection begins: everything unacknowledged waits to be sent again, in its order
+    /// ([MQTT-4.4.0-1], [MQTT-4.6.0-1]). Returns the identifiers whose PUBREL goes out at once, in the
+    /// order of their PUBRECs ([MQTT-4.6.0-4]).
+    pub(crate) fn reconnect(&mut self) -> Vec<PacketId> {
+        self.slots.retain(|_, slot| {
+            !matches!(slot.state, InFlight::AwaitingSuback | InFlight::AwaitingUnsuback)
+        });
+        let mut publishes = Vec::new();
+        let mut releases = Vec::new();
+        for (id, slot) in &mut self.slots {
+            let id = PacketId::new(*id).expect("only identifiers above zero are given");
+            let released = matches!(slot.state, InFlight::AwaitingPubcomp);
+            slot.in_window = released;
+            if released { &mut releases } else { &mut publishes }.push((slot.sequence, id));
+        }
+        publishes.sort_unstable();
+        releases.sort_unstable();
+        self.window_used = u16::try_from(releases.len()).expect("identifiers are 16 bits wide");
+        self.to_resend = publishes.into_iter().map(|(_, id)| id).collect();
+        releases.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// The next message of an earlier connection; it enters the window.
+    pub(crate) fn next_resend(&mut self) -> Option<(PacketId, Delivery)> {
+        while let Some(id) = self.to_resend.pop_front() {
+            if let Some(slot) = self.slots.get_mut(&id.get())
+                && let InFlight::AwaitingPuback(delivery) | InFlight::AwaitingPubrec(delivery) = &slot.state
+                && !slot.in_window
+            {
+                slot.in_window = true;
+                self.window_used += 1;
+                return Some((id, delivery.clone()));
+            }
+        }
+        if self.to_resend.capacity() > 0 {
+            self.to_resend = VecDeque::new();
+        }
+        None
+    }
+
+    /// All messages that were not acknowledged, in order of sending, with whether another receiver may
+    /// get them: a QoS 2 message that was sent must not go to anybody else ([MQTT-4.8.2-5]).
+    pub(crate) fn into_unacknowledged(self) -> Vec<Delivery> {
+        let mut slots: Vec<Slot> = self.slots.into_values().collect();
+        slots.sort_unstable_by_key(|slot| slot.sequence);
+        let deliveries = slots.into_iter().filter_map(|slot| match slot.state {
+            InFlight::AwaitingPuback(delivery) | InFlight::AwaitingPubrec(delivery) => Some(delivery),
+            _ => None,
+        });
+        deliveries.collect()
+    }
+}

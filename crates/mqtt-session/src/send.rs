@@ -1,0 +1,281 @@
+//! One connection joined with its session: what leaves.
+
+use std::time::Instant;
+
+use mqtt_codec::{
+    Ack, Auth, Disconnect, Packet, PacketId, Properties, PropertiesBuf, Property, Publish, QoS, ReasonCode,
+    ReasonCodes, Suback, SubscribeFilters, Subscribe, Unsuback, Unsubscribe, UnsubscribeFilters, Version,
+    encode, encoded_len,
+};
+
+use crate::alias::Naming;
+use crate::outbound::InFlight;
+use crate::publish::Ticket;
+use crate::{Delivery, DropReason, PACKET_BYTES_MAX, Protocol};
+
+impl Protocol {
+    /// How many more QoS 1 and QoS 2 messages the peer takes now ([MQTT-3.3.4-9], [MQTT-4.9.0-2]).
+    #[must_use]
+    pub fn window_free(&self) -> u16 {
+        self.window.saturating_sub(self.session.outbound.window_used())
+    }
+
+    /// Starts sending on a new connection: PUBRELs at once, then unacknowledged messages as far as the
+    /// window allows, in their order and with DUP set ([MQTT-4.4.0-1], [MQTT-3.3.1-1]).
+    ///
+    /// Returns the messages that can never be sent to this peer, with the reason.
+    pub fn resume(&mut self, now: Instant, out: &mut Vec<u8>) -> Vec<(Delivery, DropReason)> {
+        self.session.inbound.reconnect();
+        for id in self.session.outbound.reconnect() {
+            self.send_ack(Packet::Pubrel, id, ReasonCode::Success, out);
+        }
+        self.continue_resending(now, out)
+    }
+
+    /// Whether messages of an earlier connection still wait for the window; new ones must wait behind
+    /// them. Call [`continue_resending`](Self::continue_resending) when the window has opened.
+    #[must_use]
+    pub fn is_resending(&self) -> bool {
+        self.session.outbound.has_resends()
+    }
+
+    /// Sends again what waits, as far as the window allows. Returns what can never be sent.
+    pub fn continue_resending(&mut self, now: Instant, out: &mut Vec<u8>) -> Vec<(Delivery, DropReason)> {
+        let mut dropped = Vec::new();
+        while self.window_free() > 0
+            && let Some((id, delivery)) = self.session.outbound.next_resend()
+        {
+            // The alias table of the old connection is gone: the topic is sent in full.
+            if self.write_publish(&delivery, Some(id), true, Naming::Topic, now, out).is_err() {
+                self.session.outbound.finish(id);
+                dropped.push((delivery, DropReason::TooLargeForReceiver));
+            }
+        }
+        dropped
+    }
+
+    /// Sends a message. Above QoS 0 the window must be open ([`window_free`](Self::window_free)) and the
+    /// packet identifier is returned.
+    ///
+    /// # Errors
+    /// The message expired ([MQTT-3.3.2-5]) or is too large for the peer ([MQTT-3.1.2-25]): it counts as
+    /// delivered, and nothing was written.
+    pub fn deliver(
+        &mut self,
+        delivery: Delivery,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<PacketId>, DropReason> {
+        if delivery.message.is_expired(now) {
+            return Err(DropReason::Expired);
+        }
+        if delivery.hop.qos == QoS::AtMostOnce {
+            self.write_named(&delivery, None, now, out)?;
+            return Ok(None);
+        }
+        assert!(self.window_free() > 0, "the caller looks at the window first");
+        let id = self.session.outbound.start_publish(delivery.clone());
+        if let Err(reason) = self.write_named(&delivery, Some(id), now, out) {
+            self.session.outbound.finish(id);
+            return Err(reason);
+        }
+        Ok(Some(id))
+    }
+
+    /// Writes a PUBLISH and remembers the alias that it defines.
+    fn write_named(
+        &mut self,
+        delivery: &Delivery,
+        id: Option<PacketId>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DropReason> {
+        let naming = self.aliases_out.name(delivery.message.topic());
+        let defines = if let Naming::Define(alias) = naming { Some(alias) } else { None };
+        self.write_publish(delivery, id, false, naming, now, out)
+            .map_err(|TooLarge| DropReason::TooLargeForReceiver)?;
+        if let Some(alias) = defines {
+            self.aliases_out.define(delivery.message.topic(), alias);
+        }
+        Ok(())
+    }
+
+    fn write_publish(
+        &mut self,
+        delivery: &Delivery,
+        packet_id: Option<PacketId>,
+        dup: bool,
+        naming: Naming,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), TooLarge> {
+        let message = &delivery.message;
+        let properties = if self.version == Version::V5 {
+            join_properties(&mut self.scratch, delivery, &naming, now)
+        } else {
+            Properties::EMPTY
+        };
+        let topic = if matches!(naming, Naming::Alias(_)) { "" } else { message.topic() };
+        let packet = Packet::Publish(Publish {
+            dup,
+            qos: delivery.hop.qos,
+            retain: delivery.hop.retain,
+            topic,
+            packet_id,
+            properties,
+            payload: message.payload(),
+        });
+        write(&packet, self.version, self.theirs.maximum_packet_size_bytes, out)
+    }
+
+    /// Answers a PUBLISH that [`receive`](Self::receive) handed out, once the message is safe
+    /// ([MQTT-4.3.2-4], [MQTT-4.3.3-8]). Nothing is written for QoS 0.
+    pub fn answer_publish(&mut self, ticket: Ticket, reason: ReasonCode, out: &mut Vec<u8>) {
+        let Some((id, qos)) = ticket.answer else { return };
+        let exactly_once = qos == QoS::ExactlyOnce;
+        self.session.inbound.answer(id, exactly_once && !reason.is_error()); // [MQTT-4.3.3-9]
+        let kind = if exactly_once { Packet::Pubrec } else { Packet::Puback };
+        self.send_ack(kind, id, reason, out);
+    }
+
+    pub(crate) fn send_ack(
+        &mut self,
+        kind: fn(Ack<'static>) -> Packet<'static>,
+        packet_id: PacketId,
+        reason: ReasonCode,
+        out: &mut Vec<u8>,
+    ) {
+        // [MQTT-3.1.2-29]: acknowledgements carry a reason code only, so they suit every client.
+        self.send(&kind(Ack { packet_id, reason, properties: Properties::EMPTY }), out);
+    }
+
+    /// Answers a SUBSCRIBE with one reason per filter, in their order ([MQTT-3.8.4-6], [MQTT-3.9.3-1]).
+    pub fn send_suback(&mut self, packet_id: PacketId, reasons: ReasonCodes<'_>, out: &mut Vec<u8>) {
+        self.send(&Packet::Suback(Suback { packet_id, properties: Properties::EMPTY, reasons }), out);
+    }
+
+    /// Answers an UNSUBSCRIBE with one reason per filter, in their order ([MQTT-3.11.3-1]).
+    pub fn send_unsuback(&mut self, packet_id: PacketId, reasons: ReasonCodes<'_>, out: &mut Vec<u8>) {
+        self.send(&Packet::Unsuback(Unsuback { packet_id, properties: Properties::EMPTY, reasons }), out);
+    }
+
+    /// Sends a SUBSCRIBE; `None` if all packet identifiers are in use or it is too large for the peer.
+    pub fn send_subscribe(
+        &mut self,
+        filters: SubscribeFilters<'_>,
+        properties: Properties<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<PacketId> {
+        let packet_id = self.session.outbound.start_request(InFlight::AwaitingSuback)?;
+        let packet = Packet::Subscribe(Subscribe { packet_id, properties, filters });
+        self.send_request(packet_id, &packet, out)
+    }
+
+    /// Sends an UNSUBSCRIBE; `None` if all packet identifiers are in use or it is too large for the peer.
+    pub fn send_unsubscribe(
+        &mut self,
+        filters: UnsubscribeFilters<'_>,
+        properties: Properties<'_>,
+        out: &mut Vec<u8>,
+    ) -> Option<PacketId> {
+        let packet_id = self.session.outbound.start_request(InFlight::AwaitingUnsuback)?;
+        let packet = Packet::Unsubscribe(Unsubscribe { packet_id, properties, filters });
+        self.send_request(packet_id, &packet, out)
+    }
+
+    fn send_request(&mut self, id: PacketId, packet: &Packet<'_>, out: &mut Vec<u8>) -> Option<PacketId> {
+        if self.send(packet, out) {
+            return Some(id);
+        }
+        self.session.outbound.finish(id);
+        None
+    }
+
+    /// Sends a PINGREQ.
+    pub fn send_pingreq(&mut self, out: &mut Vec<u8>) {
+        self.send(&Packet::Pingreq, out);
+    }
+
+    /// Sends a DISCONNECT. A server's says nothing to a 3.x client, which has no such packet
+    /// ([MQTT3-3.14.4-1] makes it the client's alone). The text and the reference are left away where they
+    /// would make it too large ([MQTT-3.14.2-3], [MQTT-3.14.2-4]).
+    pub fn send_disconnect(
+        &mut self,
+        reason: ReasonCode,
+        text: Option<&str>,
+        server_reference: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
+        let mut properties = PropertiesBuf::new();
+        if let Some(reference) = server_reference {
+            drop(properties.push(&Property::ServerReference(reference)));
+        }
+        if let Some(text) = text {
+            drop(properties.push(&Property::ReasonString(text)));
+        }
+        let full = Packet::Disconnect(Disconnect { reason, properties: properties.as_properties() });
+        if !self.send(&full, out) {
+            self.send(&Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY }), out);
+        }
+    }
+
+    /// Sends an AUTH with the method of the CONNECT ([MQTT-4.12.0-5]).
+    pub fn send_auth(&mut self, reason: ReasonCode, data: Option<&[u8]>, out: &mut Vec<u8>) {
+        let mut properties = PropertiesBuf::new();
+        if let Some(method) = self.authentication_method() {
+            drop(properties.push(&Property::AuthenticationMethod(method)));
+            if let Some(data) = data {
+                drop(properties.push(&Property::AuthenticationData(data)));
+            }
+        }
+        self.send(&Packet::Auth(Auth { reason, properties: properties.as_properties() }), out);
+    }
+
+    /// Writes a packet unless it is too large for the peer; whether it was written.
+    pub(crate) fn send(&self, packet: &Packet<'_>, out: &mut Vec<u8>) -> bool {
+        write(packet, self.version, self.theirs.maximum_packet_size_bytes, out).is_ok()
+    }
+}
+
+/// A packet is larger than the peer's Maximum Packet Size, or than MQTT allows.
+#[derive(Debug)]
+struct TooLarge;
+
+fn write(packet: &Packet<'_>, version: Version, bytes_max: u32, out: &mut Vec<u8>) -> Result<(), TooLarge> {
+    if bytes_max < PACKET_BYTES_MAX {
+        let bytes = encoded_len(packet, version).map_err(|_| TooLarge)?;
+        if bytes > bytes_max as usize {
+            return Err(TooLarge); // [MQTT-3.1.2-24], [MQTT-3.2.2-15]
+        }
+    }
+    encode(packet, version, out).map(drop).map_err(|_| TooLarge)
+}
+
+/// The properties of this hop, then the forwarded ones; borrowed as they are when the hop adds none.
+fn join_properties<'a>(
+    scratch: &'a mut PropertiesBuf,
+    delivery: &'a Delivery,
+    naming: &Naming,
+    now: Instant,
+) -> Properties<'a> {
+    let message = &delivery.message;
+    let ids = delivery.hop.subscription_ids.as_deref().unwrap_or_default();
+    if *naming == Naming::Topic && message.expires_at().is_none() && ids.is_empty() {
+        return message.properties();
+    }
+    scratch.clear();
+    let mut push = |property| scratch.push(&property).expect("a number can always be encoded");
+    if let Naming::Define(alias) | Naming::Alias(alias) = naming
+        && let Some(alias) = core::num::NonZeroU16::new(*alias)
+    {
+        push(Property::TopicAlias(alias));
+    }
+    if let Some(remaining_s) = message.remaining_s(now) {
+        push(Property::MessageExpiryInterval(remaining_s)); // [MQTT-3.3.2-6]
+    }
+    for id in ids {
+        push(Property::SubscriptionIdentifier(*id)); // [MQTT-3.3.4-3], [MQTT-3.3.4-4]
+    }
+    scratch.extend_from(message.properties());
+    scratch.as_properties()
+}

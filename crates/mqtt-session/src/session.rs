@@ -1,0 +1,76 @@
+//! What the standard calls the Session State (section 4.1): all that outlives a connection.
+
+use hashbrown::HashMap;
+use mqtt_codec::SubscriptionOptions;
+
+use crate::Delivery;
+use crate::inbound::Inbound;
+use crate::outbound::Outbound;
+
+/// One subscription of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// What the SUBSCRIBE asked for.
+    pub options: SubscriptionOptions,
+    /// Subscription Identifier, 1 to 268,435,455.
+    pub identifier: Option<u32>,
+}
+
+/// Subscriptions and unfinished QoS 1 and QoS 2 exchanges of one client.
+///
+/// A value that moves: into a [`Protocol`](crate::Protocol) while a connection exists, into storage while
+/// none does, and from one connection to the next when a client is taken over.
+#[derive(Debug, Default)]
+pub struct Session {
+    pub(crate) outbound: Outbound,
+    pub(crate) inbound: Inbound,
+    subscriptions: HashMap<Box<str>, Subscription>,
+}
+
+impl Session {
+    /// An empty session.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds or replaces the subscription with exactly this filter text ([MQTT-3.8.4-3]). Returns the one
+    /// it replaced.
+    pub fn subscribe(&mut self, filter: &str, subscription: Subscription) -> Option<Subscription> {
+        self.subscriptions.insert(filter.into(), subscription)
+    }
+
+    /// Removes the subscription with exactly this filter text ([MQTT-3.10.4-1]).
+    pub fn unsubscribe(&mut self, filter: &str) -> Option<Subscription> {
+        self.subscriptions.remove(filter)
+    }
+
+    /// The subscription with exactly this filter text.
+    #[must_use]
+    pub fn subscription(&self, filter: &str) -> Option<Subscription> {
+        self.subscriptions.get(filter).copied()
+    }
+
+    /// All subscriptions, in no order.
+    pub fn subscriptions(&self) -> impl ExactSizeIterator<Item = (&str, Subscription)> {
+        self.subscriptions.iter().map(|(filter, subscription)| (&**filter, *subscription))
+    }
+
+    /// Messages that were sent and not acknowledged to the end.
+    #[must_use]
+    pub fn unacknowledged_len(&self) -> usize {
+        self.outbound.len()
+    }
+
+    /// QoS 2 messages that were received and not released.
+    #[must_use]
+    pub fn unreleased_len(&self) -> usize {
+        self.inbound.len()
+    }
+
+    /// Ends the session and gives back what the client never acknowledged, in the order of sending.
+    #[must_use]
+    pub fn into_unacknowledged(self) -> Vec<Delivery> {
+        self.outbound.into_unacknowledged()
+    }
+}

@@ -1,0 +1,66 @@
+//! The will: what a server publishes for a client that went without a word (section 3.1.2.5).
+
+use std::time::Instant;
+
+use mqtt_codec::{PropertiesBuf, QoS, ReasonCode, Will};
+use mqtt_topic::TopicName;
+
+use crate::message::{Message, expiry, forwarded};
+use crate::{Policy, Violation};
+
+/// A will that was accepted with a CONNECT.
+#[derive(Clone, Debug)]
+pub struct WillMessage {
+    topic: TopicName<Box<str>>,
+    payload: Box<[u8]>,
+    properties: PropertiesBuf,
+    message_expiry_interval_s: Option<u32>,
+    /// Quality of service of its publication ([MQTT-3.1.2-12] allows 0 to 2).
+    pub qos: QoS,
+    /// Whether it is published as a retained message ([MQTT-3.1.2-14], [MQTT-3.1.2-15]).
+    pub retain: bool,
+    /// Seconds between the loss of the connection and the publication ([MQTT-3.1.3-9]).
+    pub delay_interval_s: u32,
+}
+
+impl WillMessage {
+    /// Checks the will of a CONNECT against what the server supports.
+    ///
+    /// # Errors
+    /// The topic is no topic name, or the QoS or RETAIN flag is not supported ([MQTT-3.2.2-12],
+    /// [MQTT-3.2.2-13]).
+    pub fn accept(will: &Will<'_>, policy: &Policy) -> Result<Self, Violation> {
+        let topic = TopicName::parse(will.topic)
+            .map_err(|_| Violation::new(ReasonCode::TopicNameInvalid, "MQTT-3.1.3-11"))?;
+        if will.qos > policy.maximum_qos {
+            return Err(Violation::new(ReasonCode::QoSNotSupported, "MQTT-3.2.2-12"));
+        }
+        if will.retain && !policy.retain_available {
+            return Err(Violation::new(ReasonCode::RetainNotSupported, "MQTT-3.2.2-13"));
+        }
+        let mut properties = PropertiesBuf::new();
+        forwarded(will.properties, &mut properties);
+        Ok(Self {
+            topic: topic.to_boxed(),
+            payload: will.payload.into(),
+            properties,
+            message_expiry_interval_s: will.properties.message_expiry_interval_s(),
+            qos: will.qos,
+            retain: will.retain,
+            delay_interval_s: will.properties.will_delay_interval_s().unwrap_or(0),
+        })
+    }
+
+    /// Where it will be published.
+    #[must_use]
+    pub fn topic(&self) -> TopicName<&str> {
+        self.topic.as_ref()
+    }
+
+    /// The message to publish now. Its expiry interval starts now.
+    #[must_use]
+    pub fn message(&self, publisher: u64, now: Instant) -> Message {
+        let expires_at = expiry(self.message_expiry_interval_s, now);
+        Message::new(self.topic.as_ref(), self.properties.as_properties(), &self.payload, publisher, expires_at)
+    }
+}

@@ -1,0 +1,146 @@
+//! Messages that wait for one session, in order.
+
+use core::fmt;
+use std::collections::VecDeque;
+
+use mqtt_session::{Delivery, DropReason};
+
+/// What a queue does with a message for which there is no room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overflow {
+    /// Refuse the message that comes.
+    #[default]
+    DropNewest,
+    /// Give up the messages that have waited longest.
+    DropOldest,
+}
+
+/// The most that one queue may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimits {
+    /// Messages that may wait.
+    pub messages_max: usize,
+    /// Bytes that may wait, counted as [`Delivery::size_bytes`].
+    pub bytes_max: usize,
+    /// What happens at either limit.
+    pub overflow: Overflow,
+}
+
+impl Default for QueueLimits {
+    fn default() -> Self {
+        Self { messages_max: 100_000, bytes_max: 64 << 20, overflow: Overflow::DropNewest }
+    }
+}
+
+/// What became of a message that was pushed. Whatever was dropped must be counted by the caller.
+#[derive(Debug, PartialEq)]
+#[must_use = "a message that was dropped must be counted"]
+pub enum Pushed {
+    /// It waits.
+    Queued,
+    /// It waits; these older ones were given up for it.
+    QueuedInsteadOf(Vec<Delivery>, DropReason),
+    /// There is no room for it.
+    Refused(Delivery, DropReason),
+}
+
+/// The queue of one session: first in, first out.
+pub trait Queue: fmt::Debug + Send {
+    /// Appends a message, within the limits.
+    fn push(&mut self, delivery: Delivery) -> Pushed;
+
+    /// The message that has waited longest.
+    fn front(&self) -> Option<&Delivery>;
+
+    /// Takes the message that has waited longest.
+    fn pop(&mut self) -> Option<Delivery>;
+
+    /// Messages that wait.
+    fn len(&self) -> usize;
+
+    /// Whether nothing waits.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that wait, counted as [`Delivery::size_bytes`].
+    fn bytes(&self) -> usize;
+}
+
+/// A queue in memory. Holds no memory while it is empty.
+#[derive(Debug)]
+pub struct MemoryQueue {
+    waiting: VecDeque<Delivery>,
+    bytes: usize,
+    limits: QueueLimits,
+}
+
+/// An empty queue keeps room for this many messages, so that steady traffic does not allocate.
+const SPARE_MESSAGES: usize = 512;
+
+impl MemoryQueue {
+    /// An empty queue.
+    #[must_use]
+    pub fn new(limits: QueueLimits) -> Self {
+        Self { waiting: VecDeque::new(), bytes: 0, limits }
+    }
+
+    fn overfull(&self, extra_bytes: usize) -> Option<DropReason> {
+        if self.waiting.len() >= self.limits.messages_max {
+            return Some(DropReason::QueueFullMessages);
+        }
+        (self.bytes + extra_bytes > self.limits.bytes_max).then_some(DropReason::QueueFullBytes)
+    }
+
+    fn push_instead(&mut self, delivery: Delivery, bytes: usize, reason: DropReason) -> Pushed {
+        let mut given_up = Vec::new();
+        while self.overfull(bytes).is_some()
+            && let Some(oldest) = self.pop()
+        {
+            given_up.push(oldest);
+        }
+        self.append(delivery, bytes);
+        Pushed::QueuedInsteadOf(given_up, reason)
+    }
+
+    fn append(&mut self, delivery: Delivery, bytes: usize) {
+        self.bytes += bytes;
+        self.waiting.push_back(delivery);
+    }
+}
+
+impl Queue for MemoryQueue {
+    fn push(&mut self, delivery: Delivery) -> Pushed {
+        let bytes = delivery.size_bytes();
+        let Some(reason) = self.overfull(bytes) else {
+            self.append(delivery, bytes);
+            return Pushed::Queued;
+        };
+        let never_fits = bytes > self.limits.bytes_max || self.limits.messages_max == 0;
+        if never_fits || self.limits.overflow == Overflow::DropNewest {
+            return Pushed::Refused(delivery, reason);
+        }
+        self.push_instead(delivery, bytes, reason)
+    }
+
+    fn front(&self) -> Option<&Delivery> {
+        self.waiting.front()
+    }
+
+    fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.waiting.pop_front()?;
+        self.bytes -= delivery.size_bytes();
+        if self.waiting.is_empty() && self.waiting.capacity() > SPARE_MESSAGES {
+            self.waiting = VecDeque::new();
+        }
+        Some(delivery)
+    }
+
+    fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,146 @@
+//! The interface between the broker and what keeps its state.
+
+use core::fmt;
+use std::time::Instant;
+
+use mqtt_codec::QoS;
+use mqtt_session::{Message, Session};
+use mqtt_topic::{TopicFilter, TopicName};
+
+use crate::{Queue, QueueLimits};
+
+/// A message kept for those who subscribe later (section 3.3.1.3).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Retained {
+    /// The message. Its expiry applies while it is kept.
+    pub message: Message,
+    /// The quality of service that it was published with.
+    pub qos: QoS,
+}
+
+/// The session of a client that is away.
+#[derive(Debug)]
+pub struct Parked {
+    /// Its subscriptions and unfinished exchanges.
+    pub session: Session,
+    /// When it ends; `None` for never.
+    pub ends_at: Option<Instant>,
+}
+
+/// What became of a message that was to be retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetainOutcome {
+    /// It is the first on its topic.
+    Added,
+    /// It took the place of another ([MQTT-3.3.1-5]).
+    Replaced,
+    /// It was empty: what was there has gone ([MQTT-3.3.1-6]).
+    Cleared,
+    /// It was empty, and nothing was there.
+    NothingToClear,
+}
+
+/// The most that may be retained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetainedLimits {
+    /// Messages.
+    pub messages_max: usize,
+    /// Bytes, counted as [`Message::size_bytes`].
+    pub bytes_max: usize,
+}
+
+impl Default for RetainedLimits {
+    fn default() -> Self {
+        Self { messages_max: 5_000_000, bytes_max: 4 << 30 }
+    }
+}
+
+/// How much is retained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RetainedTotals {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes, counted as [`Message::size_bytes`].
+    pub bytes: usize,
+}
+
+/// A part of the retained messages that match a filter.
+#[derive(Debug, Default)]
+pub struct RetainedPage {
+    /// The messages, in the store's own fixed order.
+    pub messages: Vec<Retained>,
+    /// Where to go on; `None` when nothing is left.
+    pub next: Option<TopicName<Box<str>>>,
+}
+
+/// Why the store could not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// A stated limit on messages or bytes is reached.
+    Full,
+    /// The medium failed.
+    Unavailable,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the store is full",
+            Self::Unavailable => "the store is unavailable",
+        })
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// Keeps what must outlive a connection.
+///
+/// All methods may be called from any thread and return quickly; an implementation that writes to a disk
+/// hands the work to a thread of its own.
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Keeps a message for its topic, or clears the topic if the payload is empty ([MQTT-3.3.1-7]).
+    ///
+    /// # Errors
+    /// There is no room, or the medium failed: nothing has changed.
+    fn retain(&self, retained: Retained) -> Result<RetainOutcome, StoreError>;
+
+    /// The retained messages that match, `messages_max` at most, strictly after the topic `after`.
+    /// Messages that have expired are left out.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn scan_retained(
+        &self,
+        filter: &TopicFilter<&str>,
+        after: Option<&TopicName<Box<str>>>,
+        messages_max: usize,
+        now: Instant,
+    ) -> Result<RetainedPage, StoreError>;
+
+    /// How much is retained now.
+    fn retained_totals(&self) -> RetainedTotals;
+
+    /// Removes retained messages that have expired; how many.
+    fn expire_retained(&self, now: Instant) -> usize;
+
+    /// A queue for the messages of one client's session. It lives as long as the session.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn open_queue(&self, client_id: &str, limits: QueueLimits) -> Result<Box<dyn Queue>, StoreError>;
+
+    /// Keeps the session of a client that went away.
+    ///
+    /// # Errors
+    /// The medium failed; the session is lost to its client, who will be told so with session present 0.
+    fn park(&self, client_id: &str, parked: Parked) -> Result<(), StoreError>;
+
+    /// Gives a parked session back, for its client that returned or because it ends now.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn unpark(&self, client_id: &str) -> Result<Option<Parked>, StoreError>;
+
+    /// Sessions that are parked.
+    fn parked_len(&self) -> usize;
+}
