@@ -1,1 +1,31 @@
-//! MQTT 3.1, 3.1.1 and 5.0 packets: bytes to values and back, without I/O
+//! MQTT 3.1, 3.1.1 and 5.0 packets: bytes to values and back, without I/O.
+#![forbid(unsafe_code)]
+
+mod basic;
+mod decode;
+mod encode;
+mod error;
+mod frame;
+mod packet;
+mod property;
+mod reason;
+mod version;
+mod wire;
+
+pub use basic::{InvalidQoS, PacketId, PacketType, QoS};
+pub use decode::decode;
+pub use encode::{encode, encoded_len};
+pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub use frame::{Framing, frame};
+pub use packet::{
+    Ack, Auth, Connack, Connect, Disconnect, Packet, Publish, ReasonCodes, ReasonCodesBuf, ReasonCodesIter,
+    RetainHandling, Suback, Subscribe, SubscribeFilter, SubscribeFilters, SubscribeFiltersBuf,
+    SubscribeFiltersIter, SubscriptionOptions, Unsuback, Unsubscribe, UnsubscribeFilters,
+    UnsubscribeFiltersBuf, UnsubscribeFiltersIter, Will, connect_version,
+};
+pub use property::{
+    Properties, PropertiesBuf, PropertiesIter, Property, PropertyId, PropertyPlace, PropertyRow,
+    PropertyType, SubscriptionIdentifiers, UserProperties,
+};
+pub use reason::{ReasonCode, UnknownReasonCode};
+pub use version::Version;
