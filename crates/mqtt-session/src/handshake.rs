@@ -127,7 +127,7 @@ impl Opening {
         say(!self.client_id_assigned, Property::AssignedClientIdentifier(&self.client_id))?; // [MQTT-3.2.2-16]
         say(ours.topic_alias_maximum == 0, Property::TopicAliasMaximum(ours.topic_alias_maximum))?;
         say(policy.wildcard_subscription_available, Property::WildcardSubscriptionAvailable(false))?;
-        say(policy.subscription_identifiers_available, Property::SubscriptionIdentifierAvailable(false))?;
+        say(policy.subscription_identifiers_available, Property::SubscriptionIdentifiersAvailable(false))?;
         say(policy.shared_subscription_available, Property::SharedSubscriptionAvailable(false))?;
         say(!self.keep_alive_changed, Property::ServerKeepAlive(self.keep_alive_s))?;
         match &policy.response_information {

@@ -66,7 +66,7 @@ impl Message {
     #[must_use]
     pub fn properties(&self) -> Properties<'_> {
         let start = usize::from(self.topic_bytes);
-        Properties::trusted(&self.body[start..start + self.properties_bytes as usize])
+        Properties::from_validated(&self.body[start..start + self.properties_bytes as usize])
     }
 
     /// The application's bytes.
@@ -121,7 +121,9 @@ impl fmt::Debug for Message {
 
 impl PartialEq for Message {
     fn eq(&self, other: &Self) -> bool {
-        self.body == other.body && self.topic_bytes == other.topic_bytes && self.expires_at == other.expires_at
+        self.body == other.body
+            && self.topic_bytes == other.topic_bytes
+            && self.expires_at == other.expires_at
     }
 }
 

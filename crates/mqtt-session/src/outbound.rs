@@ -147,9 +147,8 @@ impl Outbound {
     /// ([MQTT-4.4.0-1], [MQTT-4.6.0-1]). Returns the identifiers whose PUBREL goes out at once, in the
     /// order of their PUBRECs ([MQTT-4.6.0-4]).
     pub(crate) fn reconnect(&mut self) -> Vec<PacketId> {
-        self.slots.retain(|_, slot| {
-            !matches!(slot.state, InFlight::AwaitingSuback | InFlight::AwaitingUnsuback)
-        });
+        self.slots
+            .retain(|_, slot| !matches!(slot.state, InFlight::AwaitingSuback | InFlight::AwaitingUnsuback));
         let mut publishes = Vec::new();
         let mut releases = Vec::new();
         for (id, slot) in &mut self.slots {

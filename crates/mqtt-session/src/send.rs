@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mqtt_codec::{
     Ack, Auth, Disconnect, Packet, PacketId, Properties, PropertiesBuf, Property, Publish, QoS, ReasonCode,
-    ReasonCodes, Suback, SubscribeFilters, Subscribe, Unsuback, Unsubscribe, UnsubscribeFilters, Version,
+    ReasonCodes, Suback, Subscribe, SubscribeFilters, Unsuback, Unsubscribe, UnsubscribeFilters, Version,
     encode, encoded_len,
 };
 

@@ -61,6 +61,12 @@ impl WillMessage {
     #[must_use]
     pub fn message(&self, publisher: u64, now: Instant) -> Message {
         let expires_at = expiry(self.message_expiry_interval_s, now);
-        Message::new(self.topic.as_ref(), self.properties.as_properties(), &self.payload, publisher, expires_at)
+        Message::new(
+            self.topic.as_ref(),
+            self.properties.as_properties(),
+            &self.payload,
+            publisher,
+            expires_at,
+        )
     }
 }
