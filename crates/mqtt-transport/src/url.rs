@@ -1,0 +1,290 @@
+use std::fmt;
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+/// Where to listen or to connect.
+///
+/// Written as `tcp://host:port` or `ws://host:port/path`. The port is always given, 0 lets the system choose one when
+/// listening. An IPv6 address stands in brackets. A WebSocket address without a path means `/`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Url {
+    /// MQTT directly over TCP.
+    Tcp {
+        /// A name or an address; an IPv6 address without its brackets.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// MQTT inside WebSocket, section 6 of the standard.
+    Ws {
+        /// A name or an address; an IPv6 address without its brackets.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// Path of the HTTP request, starting with a slash.
+        path: String,
+    },
+}
+
+impl Url {
+    /// Reads an address as described at [`Url`].
+    ///
+    /// # Errors
+    /// Says what is wrong with `text` and what to write instead.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        parse(text).map_err(|problem| UrlError { text: text.to_owned(), problem })
+    }
+
+    /// The name or address to resolve; an IPv6 address without its brackets.
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Tcp { host, .. } | Self::Ws { host, .. } => host,
+        }
+    }
+
+    /// TCP port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Tcp { port, .. } | Self::Ws { port, .. } => *port,
+        }
+    }
+
+    /// The same address with another port, for example the one the system chose.
+    #[must_use]
+    pub fn with_port(mut self, new_port: u16) -> Self {
+        match &mut self {
+            Self::Tcp { port, .. } | Self::Ws { port, .. } => *port = new_port,
+        }
+        self
+    }
+}
+
+impl FromStr for Url {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (scheme, path) = match self {
+            Self::Tcp { .. } => ("tcp", ""),
+            Self::Ws { path, .. } => ("ws", path.as_str()),
+        };
+        let (host, port) = (self.host(), self.port());
+        if host.contains(':') {
+            write!(f, "{scheme}://[{host}]:{port}{path}")
+        } else {
+            write!(f, "{scheme}://{host}:{port}{path}")
+        }
+    }
+}
+
+/// A text that is no [`Url`], together with the reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlError {
+    text: String,
+    problem: UrlProblem,
+}
+
+impl UrlError {
+    /// What is wrong with it.
+    pub fn problem(&self) -> UrlProblem {
+        self.problem
+    }
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "address {:?}: {}", self.text, self.problem)
+    }
+}
+
+impl std::error::Error for UrlError {}
+
+/// What is wrong with the text of an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UrlProblem {
+    /// There is no `://`.
+    NoScheme,
+    /// The part before `://` is neither `tcp` nor `ws`.
+    UnknownScheme,
+    /// Nothing stands before the port.
+    NoHost,
+    /// The host holds a character that neither a name nor an address can have.
+    BadHost,
+    /// Colons in the host without brackets, or brackets around something else.
+    BadIpv6,
+    /// The port is missing.
+    NoPort,
+    /// The port is not a number from 0 to 65535.
+    BadPort,
+    /// User name or password in the address.
+    Credentials,
+    /// A path where the scheme has none.
+    PathNotAllowed,
+    /// A path with a query, a fragment, a space or a character outside ASCII.
+    BadPath,
+}
+
+impl fmt::Display for UrlProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoScheme => "it needs a scheme: write tcp://host:port or ws://host:port/path",
+            Self::UnknownScheme => "unknown scheme: only tcp:// and ws:// are known",
+            Self::NoHost => "the host is missing: 0.0.0.0 or [::] stand for all interfaces",
+            Self::BadHost => "the host may only hold letters, digits, `.`, `-` and `_`",
+            Self::BadIpv6 => "an IPv6 address stands in brackets, as in tcp://[::1]:1883",
+            Self::NoPort => "the port is missing, as in tcp://127.0.0.1:1883",
+            Self::BadPort => "the port must be a number from 0 to 65535",
+            Self::Credentials => "user name and password do not belong into the address",
+            Self::PathNotAllowed => "a tcp:// address has no path",
+            Self::BadPath => "the path may only hold visible ASCII characters, without `?` and `#`",
+        })
+    }
+}
+
+fn parse(text: &str) -> Result<Url, UrlProblem> {
+    let (scheme, rest) = text.split_once("://").ok_or(UrlProblem::NoScheme)?;
+    let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(split);
+    if scheme.eq_ignore_ascii_case("tcp") {
+        let (host, port) = parse_authority(authority)?;
+        if !matches!(path, "" | "/") {
+            return Err(UrlProblem::PathNotAllowed);
+        }
+        Ok(Url::Tcp { host, port })
+    } else if scheme.eq_ignore_ascii_case("ws") {
+        let (host, port) = parse_authority(authority)?;
+        Ok(Url::Ws { host, port, path: parse_path(path)? })
+    } else {
+        Err(UrlProblem::UnknownScheme)
+    }
+}
+
+fn parse_authority(authority: &str) -> Result<(String, u16), UrlProblem> {
+    if authority.contains('@') {
+        return Err(UrlProblem::Credentials);
+    }
+    if let Some(bracketed) = authority.strip_prefix('[') {
+        let (host, after) = bracketed.split_once(']').ok_or(UrlProblem::BadIpv6)?;
+        host.parse::<Ipv6Addr>().map_err(|_| UrlProblem::BadIpv6)?;
+        let port = after.strip_prefix(':').ok_or(UrlProblem::NoPort)?;
+        return Ok((host.to_owned(), parse_port(port)?));
+    }
+    if authority.is_empty() {
+        return Err(UrlProblem::NoHost);
+    }
+    let (host, port) = authority.rsplit_once(':').ok_or(UrlProblem::NoPort)?;
+    check_host(host)?;
+    Ok((host.to_owned(), parse_port(port)?))
+}
+
+fn check_host(host: &str) -> Result<(), UrlProblem> {
+    if host.is_empty() {
+        Err(UrlProblem::NoHost)
+    } else if host.contains(':') {
+        Err(UrlProblem::BadIpv6)
+    } else if host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)) {
+        Ok(())
+    } else {
+        Err(UrlProblem::BadHost)
+    }
+}
+
+fn parse_port(port: &str) -> Result<u16, UrlProblem> {
+    if port.is_empty() {
+        return Err(UrlProblem::NoPort);
+    }
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(UrlProblem::BadPort);
+    }
+    port.parse().map_err(|_| UrlProblem::BadPort)
+}
+
+fn parse_path(path: &str) -> Result<String, UrlProblem> {
+    if path.is_empty() {
+        return Ok("/".to_owned());
+    }
+    let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'?' && byte != b'#';
+    if path.bytes().all(visible) { Ok(path.to_owned()) } else { Err(UrlProblem::BadPath) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(host: &str, port: u16) -> Url {
+        Url::Tcp { host: host.to_owned(), port }
+    }
+
+    fn ws(host: &str, port: u16, path: &str) -> Url {
+        Url::Ws { host: host.to_owned(), port, path: path.to_owned() }
+    }
+
+    fn check(text: &str, expected: Url) {
+        let parsed = Url::parse(text).expect(text);
+        assert_eq!(parsed, expected);
+        assert_eq!(Url::parse(&parsed.to_string()).expect("what is displayed"), expected);
+    }
+
+    fn check_refused(text: &str, problem: UrlProblem) {
+        let error = Url::parse(text).expect_err(text);
+        assert_eq!(error.problem(), problem, "{text}");
+        assert!(error.to_string().contains(&format!("{text:?}")), "{error}");
+    }
+
+    #[test]
+    fn addresses_are_read_and_written_alike() {
+        check("tcp://127.0.0.1:1883", tcp("127.0.0.1", 1883));
+        check("TCP://localhost:0", tcp("localhost", 0));
+        check("tcp://[::1]:1883", tcp("::1", 1883));
+        check("tcp://a_b-c.example:65535/", tcp("a_b-c.example", 65535));
+        check("ws://127.0.0.1:8083/mqtt", ws("127.0.0.1", 8083, "/mqtt"));
+        check("ws://[::]:8083/a/b%20c", ws("::", 8083, "/a/b%20c"));
+        check("ws://host:80", ws("host", 80, "/"));
+    }
+
+    #[test]
+    fn a_bad_address_says_what_is_wrong() {
+        check_refused("", UrlProblem::NoScheme);
+        check_refused("127.0.0.1:1883", UrlProblem::NoScheme);
+        check_refused("quic://host:1883", UrlProblem::UnknownScheme);
+        check_refused("tcp://", UrlProblem::NoHost);
+        check_refused("tcp://:1883", UrlProblem::NoHost);
+        check_refused("tcp://host", UrlProblem::NoPort);
+        check_refused("tcp://host:", UrlProblem::NoPort);
+        check_refused("tcp://[::1]", UrlProblem::NoPort);
+        check_refused("tcp://host:65536", UrlProblem::BadPort);
+        check_refused("tcp://host:+1", UrlProblem::BadPort);
+        check_refused("tcp://host:1883x", UrlProblem::BadPort);
+        check_refused("tcp://::1:1883", UrlProblem::BadIpv6);
+        check_refused("tcp://[::1:1883", UrlProblem::BadIpv6);
+        check_refused("tcp://[host]:1883", UrlProblem::BadIpv6);
+        check_refused("tcp://ho st:1883", UrlProblem::BadHost);
+        check_refused("tcp://user:word@host:1883", UrlProblem::Credentials);
+        check_refused("tcp://host:1883/path", UrlProblem::PathNotAllowed);
+        check_refused("ws://host:80/a?b", UrlProblem::BadPath);
+        check_refused("ws://host:80/a#b", UrlProblem::BadPath);
+        check_refused("ws://host:80/a b", UrlProblem::BadPath);
+        check_refused("ws://host:80/\u{e4}", UrlProblem::BadPath);
+    }
+
+    #[test]
+    fn the_error_tells_what_to_write() {
+        let error = Url::parse("localhost").expect_err("no scheme");
+        assert_eq!(
+            error.to_string(),
+            "address \"localhost\": it needs a scheme: write tcp://host:port or ws://host:port/path"
+        );
+    }
+
+    #[test]
+    fn only_the_port_is_replaced() {
+        assert_eq!(ws("host", 0, "/mqtt").with_port(99), ws("host", 99, "/mqtt"));
+        assert_eq!(tcp("host", 0).with_port(99).port(), 99);
+    }
+}
