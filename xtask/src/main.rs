@@ -1,2 +1,62 @@
-//! The project's own commands.
-fn main() {}
+//! The project's own commands: `cargo xtask ci`, `layers`, `tidy`, `conformance` and `interop`.
+#![expect(clippy::print_stdout, reason = "a command-line program speaks through its standard output")]
+
+mod args;
+mod ci;
+mod conformance;
+mod interop;
+mod layers;
+mod process;
+mod report;
+mod rust_source;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use args::Args;
+use workspace::Workspace;
+
+const HELP: &str = "\
+cargo xtask <command>
+
+  ci [--quick] [--install-tools]   everything a change must pass; --quick leaves out benches and interop
+  layers                           dependency arrows point downwards, forbidden crates are absent
+  tidy                             rules for files that no compiler checks
+  conformance [--check]            write docs/CONFORMANCE.md, or only check that it is up to date
+  interop [--paho DIR] [--only TEXT] [--binary FILE] [--jobs N] [--list]
+                                   other makers' clients and test suites against the release binary";
+
+/// What a command has to say when it ends: whether all was well, or why it could not run.
+type CommandResult = Result<bool, String>;
+
+fn main() -> ExitCode {
+    match run(Args::from_env()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(reason) => {
+            eprintln!("xtask: {reason}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(mut args: Args) -> CommandResult {
+    let Some(command) = args.command() else {
+        println!("{HELP}");
+        return Ok(true);
+    };
+    let workspace = Workspace::find()?;
+    match command.as_str() {
+        "ci" => ci::command(&workspace, args),
+        "layers" => layers::command(&workspace, args),
+        "tidy" => tidy::command(&workspace, args),
+        "conformance" => conformance::command(&workspace, args),
+        "interop" => interop::command(&workspace, args),
+        "help" | "--help" | "-h" => {
+            println!("{HELP}");
+            Ok(true)
+        }
+        other => Err(format!("no command `{other}`\n\n{HELP}")),
+    }
+}

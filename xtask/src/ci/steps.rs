@@ -1,0 +1,152 @@
+//! The steps of CI: what each runs and what it counts.
+
+use std::env;
+use std::time::Duration;
+
+use super::counters;
+use crate::interop;
+use crate::process::{self, Shown};
+use crate::report::Counts;
+use crate::workspace::Workspace;
+use crate::{conformance, layers, tidy};
+
+const CARGO_DENY_VERSION: &str = "0.20.2";
+/// Building cargo-deny takes two to three minutes on two cores.
+const INSTALL_LIMIT: Duration = Duration::from_secs(600);
+const FETCH_LIMIT: Duration = Duration::from_secs(60);
+
+/// What the steps may do on this machine.
+pub(super) struct Settings {
+    /// Build missing tools of cargo instead of skipping what needs them.
+    pub(super) install_tools: bool,
+}
+
+/// What a step found.
+pub(super) struct Outcome {
+    pub(super) counts: Counts,
+    /// Why something was skipped, or what to know besides the numbers.
+    pub(super) note: String,
+}
+
+impl Outcome {
+    fn one(passed: bool) -> Self {
+        Self { counts: Counts::one(passed), note: String::new() }
+    }
+
+    fn skipped(note: impl Into<String>) -> Self {
+        Self { counts: Counts::SKIPPED, note: note.into() }
+    }
+}
+
+/// A step: an error means that it could not even run.
+pub(super) type Step = fn(&Workspace, &Settings) -> Result<Outcome, String>;
+
+/// All steps in their order; the flag says whether `--quick` leaves it out.
+pub(super) const STEPS: &[(&str, Step, bool)] = &[
+    ("format", format, false),
+    ("clippy", clippy, false),
+    ("layers", |workspace, _| layers::run(workspace).map(Outcome::one), false),
+    ("tidy", |workspace, _| tidy::run(workspace).map(Outcome::one), false),
+    ("tests", tests, false),
+    ("doc tests", doc_tests, false),
+    ("documentation", documentation, false),
+    ("benches", benches, true),
+    ("deny", deny, false),
+    ("conformance", |workspace, _| conformance::run(workspace, true).map(Outcome::one), false),
+    ("release build", release_build, true),
+    ("interop", interop_suites, true),
+];
+
+fn format(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    cargo(workspace, &["fmt", "--all", "--", "--check"]).map(|shown| Outcome::one(shown.success))
+}
+
+fn clippy(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    let words = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    cargo(workspace, &words).map(|shown| Outcome::one(shown.success))
+}
+
+fn tests(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    let nextest = ["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--status-level=fail"];
+    let libtest = ["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--no-fail-fast"];
+    let has_nextest = process::output(&mut workspace.cargo(&["nextest", "--version"])).is_ok();
+    let words: &[&str] = if has_nextest { &nextest } else { &libtest };
+    cargo(workspace, words).map(counted)
+}
+
+fn doc_tests(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    cargo(workspace, &["test", "--workspace", "--doc", "--locked", "--no-fail-fast"]).map(counted)
+}
+
+/// The runner's own numbers; a runner that failed without a failed test (it did not compile) is one failure.
+fn counted(shown: Shown) -> Outcome {
+    let mut counts = counters::counts(&shown.output).unwrap_or_default();
+    if !shown.success && counts.failed == 0 {
+        counts.failed = 1;
+    }
+    let note = if counts.skipped > 0 { "skipped: marked `#[ignore]`" } else { "" };
+    Outcome { counts, note: note.to_owned() }
+}
+
+fn documentation(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    let mut command = workspace.cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    command.env("RUSTDOCFLAGS", "-D warnings");
+    process::show(&mut command).map(|shown| Outcome::one(shown.success)).map_err(|error| error.to_string())
+}
+
+/// Every bench runs once, with inputs as small as it offers.
+fn benches(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    cargo(workspace, &["bench", "-p", "benches", "--locked", "--", "--test"])
+        .map(|shown| Outcome::one(shown.success))
+}
+
+fn deny(workspace: &Workspace, settings: &Settings) -> Result<Outcome, String> {
+    let is_there = || process::output(&mut workspace.cargo(&["deny", "--version"])).is_ok();
+    if !is_there() && settings.install_tools {
+        install_cargo_deny(workspace);
+    }
+    if !is_there() {
+        return Ok(Outcome::skipped("cargo-deny is not installed (`--install-tools` builds it)"));
+    }
+    let log = workspace.target.join("cargo-deny.log");
+    let mut fetch = workspace.cargo(&["deny", "fetch", "db"]);
+    let fetched = process::run_bounded(&mut fetch, &log, FETCH_LIMIT).is_ok_and(|ended| ended.success());
+    let mut words = vec!["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
+    if fetched {
+        words.push("advisories");
+    }
+    let mut outcome = cargo(workspace, &words).map(|shown| Outcome::one(shown.success))?;
+    if !fetched {
+        outcome.note = "without advisories: their database cannot be reached".to_owned();
+    }
+    Ok(outcome)
+}
+
+fn install_cargo_deny(workspace: &Workspace) {
+    println!("building cargo-deny {CARGO_DENY_VERSION}, at most {} s", INSTALL_LIMIT.as_secs());
+    let log = workspace.target.join("cargo-deny-install.log");
+    let mut install =
+        workspace.cargo(&["install", "--locked", "cargo-deny", "--version", CARGO_DENY_VERSION]);
+    match process::run_bounded(&mut install, &log, INSTALL_LIMIT) {
+        Ok(ended) if ended.success() => println!("cargo-deny is built"),
+        Ok(ended) => println!("cargo-deny could not be built ({ended:?}); see {}", log.display()),
+        Err(error) => println!("cargo-deny could not be built: {error}"),
+    }
+}
+
+fn release_build(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    interop::build_release(workspace).map(Outcome::one)
+}
+
+fn interop_suites(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    let summary = interop::run(workspace, &interop::Options::default())?;
+    Ok(Outcome { counts: summary.counts, note: summary.notes.join("; ") })
+}
+
+fn cargo(workspace: &Workspace, words: &[&str]) -> Result<Shown, String> {
+    let mut command = workspace.cargo(words);
+    if env::var_os("CARGO_TERM_COLOR").is_none() && std::io::IsTerminal::is_terminal(&std::io::stdout()) {
+        command.env("CARGO_TERM_COLOR", "always");
+    }
+    process::show(&mut command).map_err(|error| format!("cargo: {error}"))
+}
