@@ -145,11 +145,11 @@ pub fn write_refusal<B: BufMut>(version: Version, reason: ReasonCode, text: Opti
     let mut properties = PropertiesBuf::new();
     if let Some(text) = text.filter(|_| version == Version::V5) {
         // A text too long to encode is left away: the reason code says it already.
-        drop(properties.push(&Property::ReasonString(text)));
+        properties.push(&Property::ReasonString(text)).ok();
     }
     // [MQTT-3.2.2-6]: session present is 0 with an error.
     let connack = Connack { session_present: false, reason, properties: properties.as_properties() };
-    drop(encode(&Packet::Connack(connack), version, out));
+    encode(&Packet::Connack(connack), version, out).ok();
 }
 
 fn check_client_id(connect: &Connect<'_>, policy: &Policy) -> Result<(), Violation> {

@@ -54,27 +54,30 @@ pub struct Protocol {
 }
 
 /// What the layer above has to do for a packet that arrived.
+///
+/// A message may borrow the alias table of its [`Protocol`] (`'a`); everything else borrows the frame
+/// (`'f`) alone, so the protocol can be used while it is looked at.
 #[derive(Debug, PartialEq)]
-pub enum Received<'a> {
+pub enum Received<'a, 'f> {
     /// Nothing: it was answered here if it needed an answer.
     Nothing,
     /// Route this message, then call [`Protocol::answer_publish`] with its
     /// [`ticket`](InboundPublish::ticket).
     Publish(InboundPublish<'a>),
     /// Decide on each filter, then call [`Protocol::send_suback`]. Every filter is well formed.
-    Subscribe(Subscribe<'a>),
+    Subscribe(Subscribe<'f>),
     /// Remove each filter, then call [`Protocol::send_unsuback`]. Every filter is well formed.
-    Unsubscribe(Unsubscribe<'a>),
+    Unsubscribe(Unsubscribe<'f>),
     /// Go on with the authentication exchange (section 4.12.1). The method is the one of the CONNECT.
-    Auth(Auth<'a>),
+    Auth(Auth<'f>),
     /// The peer leaves. Whether a will is due is known to [`Protocol::finish`].
-    Disconnect(Disconnect<'a>),
+    Disconnect(Disconnect<'f>),
     /// The peer has acknowledged a message to the end, or refused it.
     Completed(Completed),
     /// The peer answered a SUBSCRIBE of ours.
-    Suback(Suback<'a>),
+    Suback(Suback<'f>),
     /// The peer answered an UNSUBSCRIBE of ours.
-    Unsuback(Unsuback<'a>),
+    Unsuback(Unsuback<'f>),
     /// The peer answered a PINGREQ of ours.
     Pingresp,
 }
@@ -188,12 +191,12 @@ impl Protocol {
     ///
     /// # Errors
     /// The peer broke a rule: send a DISCONNECT with the reason where the version has one, and close.
-    pub fn receive<'a>(
+    pub fn receive<'a, 'f: 'a>(
         &'a mut self,
-        packet: Packet<'a>,
+        packet: Packet<'f>,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Received<'a>, Violation> {
+    ) -> Result<Received<'a, 'f>, Violation> {
         self.keep_alive.heard(now);
         match packet {
             Packet::Publish(publish) => self.receive_publish(publish, now, out),
@@ -208,11 +211,11 @@ impl Protocol {
         }
     }
 
-    fn receive_request<'a>(
+    fn receive_request<'a, 'f>(
         &mut self,
-        packet: Packet<'a>,
+        packet: Packet<'f>,
         out: &mut Vec<u8>,
-    ) -> Result<Received<'a>, Violation> {
+    ) -> Result<Received<'a, 'f>, Violation> {
         match packet {
             Packet::Subscribe(subscribe) => {
                 self.check_subscribe(&subscribe)?;
@@ -233,7 +236,7 @@ impl Protocol {
         }
     }
 
-    fn receive_response<'a>(&mut self, packet: Packet<'a>) -> Result<Received<'a>, Violation> {
+    fn receive_response<'a, 'f>(&mut self, packet: Packet<'f>) -> Result<Received<'a, 'f>, Violation> {
         let expected = |expected: bool| {
             if expected { Ok(()) } else { Err(Violation::protocol_error("MQTT-2.2.1-6")) }
         };
@@ -255,12 +258,12 @@ impl Protocol {
         }
     }
 
-    fn receive_publish<'a>(
+    fn receive_publish<'a, 'f: 'a>(
         &'a mut self,
-        publish: Publish<'a>,
+        publish: Publish<'f>,
         now: Instant,
         out: &mut Vec<u8>,
-    ) -> Result<Received<'a>, Violation> {
+    ) -> Result<Received<'a, 'f>, Violation> {
         self.check_publish(&publish)?;
         if let Some(id) = publish.packet_id {
             // 3.x has no Receive Maximum; its identifiers bound what can be under way.
@@ -330,7 +333,7 @@ impl Protocol {
             .then_some(ReasonCode::WildcardSubscriptionsNotSupported)
     }
 
-    fn receive_puback<'a>(&mut self, ack: &Ack<'_>) -> Result<Received<'a>, Violation> {
+    fn receive_puback<'a, 'f>(&mut self, ack: &Ack<'_>) -> Result<Received<'a, 'f>, Violation> {
         match self.session.outbound.state(ack.packet_id) {
             Some(InFlight::AwaitingPuback(_)) => Ok(self.complete(ack)),
             // Answered twice, or after we gave it up: there is nothing left to do.
@@ -339,7 +342,7 @@ impl Protocol {
         }
     }
 
-    fn receive_pubcomp<'a>(&mut self, ack: &Ack<'_>) -> Result<Received<'a>, Violation> {
+    fn receive_pubcomp<'a, 'f>(&mut self, ack: &Ack<'_>) -> Result<Received<'a, 'f>, Violation> {
         match self.session.outbound.state(ack.packet_id) {
             Some(InFlight::AwaitingPubcomp) => Ok(self.complete(ack)),
             None => Ok(Received::Nothing),
@@ -347,12 +350,12 @@ impl Protocol {
         }
     }
 
-    fn complete<'a>(&mut self, ack: &Ack<'_>) -> Received<'a> {
+    fn complete<'a, 'f>(&mut self, ack: &Ack<'_>) -> Received<'a, 'f> {
         let delivery = self.session.outbound.finish(ack.packet_id);
         Received::Completed(Completed { packet_id: ack.packet_id, reason: ack.reason, delivery })
     }
 
-    fn receive_pubrec<'a>(&mut self, ack: &Ack<'_>, out: &mut Vec<u8>) -> Received<'a> {
+    fn receive_pubrec<'a, 'f>(&mut self, ack: &Ack<'_>, out: &mut Vec<u8>) -> Received<'a, 'f> {
         match self.session.outbound.pubrec(ack.packet_id, ack.reason.is_error()) {
             Pubrec::Release => {
                 self.send_ack(Packet::Pubrel, ack.packet_id, ReasonCode::Success, out); // [MQTT-4.3.3-4]
@@ -371,14 +374,17 @@ impl Protocol {
         }
     }
 
-    fn receive_pubrel<'a>(&mut self, ack: &Ack<'_>, out: &mut Vec<u8>) -> Received<'a> {
+    fn receive_pubrel<'a, 'f>(&mut self, ack: &Ack<'_>, out: &mut Vec<u8>) -> Received<'a, 'f> {
         let known = self.session.inbound.release(ack.packet_id);
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.send_ack(Packet::Pubcomp, ack.packet_id, reason, out); // [MQTT-4.3.3-11]
         Received::Nothing
     }
 
-    fn receive_disconnect<'a>(&mut self, disconnect: Disconnect<'a>) -> Result<Received<'a>, Violation> {
+    fn receive_disconnect<'a, 'f>(
+        &mut self,
+        disconnect: Disconnect<'f>,
+    ) -> Result<Received<'a, 'f>, Violation> {
         if let Some(interval_s) = disconnect.properties.session_expiry_interval_s() {
             if self.role == Role::Client {
                 return Err(Violation::protocol_error("MQTT-3.14.2-2"));
@@ -394,7 +400,7 @@ impl Protocol {
         Ok(Received::Disconnect(disconnect))
     }
 
-    fn receive_auth<'a>(&mut self, auth: Auth<'a>) -> Result<Received<'a>, Violation> {
+    fn receive_auth<'a, 'f>(&mut self, auth: Auth<'f>) -> Result<Received<'a, 'f>, Violation> {
         // [MQTT-4.12.0-7]: without a method in the CONNECT there is no AUTH; [MQTT-4.12.1-1]: it stays the same.
         let method = self.authentication_method.as_deref();
         if method.is_none() || auth.properties.authentication_method() != method {

@@ -208,10 +208,10 @@ impl Protocol {
     ) {
         let mut properties = PropertiesBuf::new();
         if let Some(reference) = server_reference {
-            drop(properties.push(&Property::ServerReference(reference)));
+            properties.push(&Property::ServerReference(reference)).ok();
         }
         if let Some(text) = text {
-            drop(properties.push(&Property::ReasonString(text)));
+            properties.push(&Property::ReasonString(text)).ok();
         }
         let full = Packet::Disconnect(Disconnect { reason, properties: properties.as_properties() });
         if !self.send(&full, out) {
@@ -223,9 +223,9 @@ impl Protocol {
     pub fn send_auth(&mut self, reason: ReasonCode, data: Option<&[u8]>, out: &mut Vec<u8>) {
         let mut properties = PropertiesBuf::new();
         if let Some(method) = self.authentication_method() {
-            drop(properties.push(&Property::AuthenticationMethod(method)));
+            properties.push(&Property::AuthenticationMethod(method)).ok();
             if let Some(data) = data {
-                drop(properties.push(&Property::AuthenticationData(data)));
+                properties.push(&Property::AuthenticationData(data)).ok();
             }
         }
         self.send(&Packet::Auth(Auth { reason, properties: properties.as_properties() }), out);

@@ -1,5 +1,6 @@
 //! The store that lives and dies with the process.
 
+use core::fmt;
 use core::ops::ControlFlow;
 use std::time::Instant;
 
@@ -20,7 +21,7 @@ pub struct MemoryStore {
     parked: Mutex<HashMap<Box<str>, Parked>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct RetainedSet {
     tree: NameTree<Retained>,
     bytes: usize,
@@ -33,6 +34,15 @@ impl MemoryStore {
     #[must_use]
     pub fn new(limits: RetainedLimits) -> Self {
         Self { limits, ..Self::default() }
+    }
+}
+
+impl fmt::Debug for RetainedSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetainedSet")
+            .field("messages", &self.tree.len())
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +105,7 @@ impl Store for MemoryStore {
         let mut page = RetainedPage::default();
         let set = self.retained.read();
         let after = after.map(TopicName::as_ref);
-        set.tree.scan(filter, after.as_ref(), |_, retained| {
+        set.tree.scan(filter, after, |_, retained| {
             if page.messages.len() == messages_max {
                 let last = page.messages.last().map(|retained| retained.message.topic());
                 page.next = last.and_then(|topic| TopicName::parse(topic.into()).ok());
