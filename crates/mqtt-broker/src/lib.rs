@@ -1,1 +1,22 @@
-//! An embeddable MQTT broker: connections, routing, retained messages, sessions
+#![doc = include_str!("../README.md")]
+
+mod access;
+mod broker;
+mod clients;
+mod connection;
+mod core;
+mod drops;
+mod index;
+mod load;
+mod metrics;
+mod outbox;
+mod settings;
+mod sys;
+mod timetable;
+
+pub use access::{Access, AnonymousOnly, Identity, Login};
+pub use broker::{Broker, Builder, ListenerSettings, StartError};
+pub use connection::Peer;
+pub use drops::Dropped;
+pub use metrics::MetricsSnapshot;
+pub use settings::{Limits, Settings, SharedStrategy, SysSettings, TopicRules};

@@ -105,7 +105,7 @@ impl Store for MemoryStore {
         let mut page = RetainedPage::default();
         let set = self.retained.read();
         let after = after.map(TopicName::as_ref);
-        set.tree.scan(filter, after, |_, retained| {
+        let _: ControlFlow<()> = set.tree.scan(filter, after, |_, retained| {
             if page.messages.len() == messages_max {
                 let last = page.messages.last().map(|retained| retained.message.topic());
                 page.next = last.and_then(|topic| TopicName::parse(topic.into()).ok());
@@ -132,7 +132,7 @@ impl Store for MemoryStore {
         let mut expired = Vec::new();
         for all in ["#", "$SYS/#"] {
             let filter = TopicFilter::parse(all).expect("a valid filter");
-            set.tree.scan(&filter, None, |_, retained| {
+            let _: ControlFlow<()> = set.tree.scan(&filter, None, |_, retained| {
                 if retained.message.is_expired(now) {
                     expired.push(retained.message.clone());
                 }

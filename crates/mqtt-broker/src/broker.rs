@@ -1,0 +1,322 @@
+//! Starting, embedding and stopping a broker.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use mqtt_codec::ReasonCode;
+use mqtt_session::AuthenticationMethod;
+use mqtt_store::{MemoryStore, Store};
+use mqtt_transport::{Connection as Stream, Incoming, Listener, ListenerOptions, Url};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::access::{Access, AnonymousOnly};
+use crate::clients::{Clients, Order};
+use crate::connection::{Peer, serve};
+use crate::core::Core;
+use crate::drops::{DropLedger, Dropped};
+use crate::index::Index;
+use crate::metrics::{Metrics, MetricsSnapshot};
+use crate::outbox::OutboxLimits;
+use crate::timetable::Timetable;
+use crate::{Settings, sys};
+
+/// A place where connections come in.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// Scheme, address, port (0 for any free one) and path.
+    pub url: Url,
+    /// Whether clients are admitted that do not show who they are.
+    pub allow_anonymous: bool,
+}
+
+/// Puts a broker together.
+#[derive(Debug, Default)]
+pub struct Builder {
+    settings: Settings,
+    listeners: Vec<ListenerSettings>,
+    store: Option<Arc<dyn Store>>,
+    access: Option<Arc<dyn Access>>,
+    methods: HashMap<Box<str>, Arc<dyn AuthenticationMethod>>,
+}
+
+/// A listener that could not be started.
+#[derive(Debug)]
+pub struct StartError {
+    /// Where it should have listened.
+    pub url: Url,
+    /// What the system said.
+    pub source: io::Error,
+}
+
+/// A running broker. Clones are handles to the same one; it runs until [`shutdown`](Self::shutdown).
+#[derive(Clone, Debug)]
+pub struct Broker {
+    core: Arc<Core>,
+    running: Arc<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    urls: Vec<Url>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Connections that have not ended, watched by a shutdown.
+    open: Arc<Open>,
+}
+
+/// Counts connections, and tells when none is left.
+#[derive(Debug)]
+struct Open {
+    count: AtomicUsize,
+    stopping: watch::Sender<bool>,
+    none_left: tokio::sync::Notify,
+}
+
+/// One open connection; gives its place back when dropped.
+struct Place(Arc<Open>);
+
+/// A full table of file descriptors is not worth a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Builder {
+    /// Replaces all settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Adds a listener.
+    #[must_use]
+    pub fn listen(mut self, listener: ListenerSettings) -> Self {
+        self.listeners.push(listener);
+        self
+    }
+
+    /// Keeps state in `store` instead of in memory.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
+        self
+    }
+
+    /// Decides on logins and topics; the default is [`AnonymousOnly`].
+    #[must_use]
+    pub fn access(mut self, access: Arc<dyn Access>) -> Self {
+        self.access = Some(access);
+        self
+    }
+
+    /// Adds a method of enhanced authentication under its name.
+    #[must_use]
+    pub fn authentication_method(mut self, method: Arc<dyn AuthenticationMethod>) -> Self {
+        self.methods.insert(method.name().into(), method);
+        self
+    }
+
+    /// Binds all listeners and starts to serve, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// The first listener that cannot be bound. Nothing runs then.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn start(self) -> Result<Broker, StartError> {
+        let mut bound = Vec::new();
+        for listener in &self.listeners {
+            let opened = Listener::bind(&listener.url, ListenerOptions::default()).await;
+            let opened = opened.map_err(|source| StartError { url: listener.url.clone(), source })?;
+            bound.push((opened, listener.allow_anonymous));
+        }
+        let open = Arc::new(Open {
+            count: AtomicUsize::new(0),
+            stopping: watch::Sender::new(false),
+            none_left: tokio::sync::Notify::new(),
+        });
+        let urls = bound.iter().map(|(listener, _)| listener.url().clone()).collect();
+        let core = Arc::new(self.into_core());
+        let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
+        if let Some(interval) = core.settings.sys.interval {
+            tasks.push(tokio::spawn(sys::publish_regularly(core.clone(), interval)));
+        }
+        for (listener, anonymous_allowed) in bound {
+            tasks.push(tokio::spawn(accept(core.clone(), listener, anonymous_allowed, open.clone())));
+        }
+        let running = Running { urls, tasks: Mutex::new(tasks), open };
+        Ok(Broker { core, running: Arc::new(running) })
+    }
+
+    fn into_core(self) -> Core {
+        let limits = &self.settings.limits;
+        let outbox_limits = OutboxLimits {
+            bytes_high: limits.outbox_bytes_high,
+            stall_timeout: limits.stall_timeout,
+            queue_qos0_offline: limits.queue_qos0_offline,
+        };
+        let retained = self.settings.retained;
+        Core {
+            outbox_limits,
+            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(retained))),
+            access: self.access.unwrap_or_else(|| Arc::new(AnonymousOnly)),
+            methods: self.methods,
+            index: Index::new(self.settings.shared_strategy),
+            clients: Clients::default(),
+            timetable: Timetable::default(),
+            metrics: Metrics::default(),
+            drops: DropLedger::default(),
+            started_at: Instant::now().into_std(),
+            id_hasher: std::hash::RandomState::new(),
+            settings: self.settings,
+        }
+    }
+}
+
+impl Broker {
+    /// Starts to put a broker together.
+    #[must_use]
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Where it listens, with the real ports, in the order in which the listeners were added.
+    #[must_use]
+    pub fn addresses(&self) -> &[Url] {
+        &self.running.urls
+    }
+
+    /// Serves a stream as a new connection: an in-memory pipe, or one that an embedder accepted itself.
+    pub fn attach(&self, stream: impl Into<Stream>, peer: Peer) {
+        let Some(place) = take_place(&self.core, &self.running.open) else { return };
+        let until = Instant::now() + self.core.settings.limits.connect_timeout;
+        let (core, stream) = (self.core.clone(), stream.into());
+        tokio::spawn(async move {
+            serve(core, stream, peer, until).await;
+            drop(place);
+        });
+    }
+
+    /// Disconnects a client with a reason; whether it was connected.
+    pub fn disconnect(&self, client_id: &str, reason: ReasonCode) -> bool {
+        let handle = self.core.clients.find(client_id);
+        if let Some(handle) = &handle {
+            handle.order(Order::Disconnect(reason));
+        }
+        handle.is_some()
+    }
+
+    /// All counters at this moment.
+    #[must_use]
+    pub fn metrics(&self) -> MetricsSnapshot {
+        self.core.metrics.snapshot()
+    }
+
+    /// The latest messages that were discarded, oldest first, with reason, client and topic.
+    #[must_use]
+    pub fn latest_drops(&self) -> Vec<Dropped> {
+        self.core.drops.latest()
+    }
+
+    /// Stops: accepts nobody any more, sends what clients take in time, tells MQTT 5 clients 0x8B and
+    /// closes. Returns when all connections have ended or the shutdown timeout has passed.
+    pub async fn shutdown(&self) {
+        let open = &self.running.open;
+        open.stopping.send_replace(true);
+        for handle in self.core.clients.online() {
+            handle.order(Order::ShutDown);
+        }
+        let all_ended = async {
+            loop {
+                let none_left = open.none_left.notified();
+                if open.count.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                none_left.await;
+            }
+        };
+        let timeout = self.core.settings.limits.shutdown_timeout;
+        if tokio::time::timeout(timeout, all_ended).await.is_err() {
+            tracing::warn!(
+                connections = open.count.load(Ordering::Relaxed),
+                "connections did not end in time"
+            );
+        }
+        for task in self.running.tasks.lock().drain(..) {
+            task.abort();
+        }
+    }
+}
+
+/// Accepts until the broker stops. Each connection's handshake runs in its own task.
+async fn accept(core: Arc<Core>, listener: Listener, anonymous_allowed: bool, open: Arc<Open>) {
+    let mut stopping = open.stopping.subscribe();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        match accepted {
+            Ok(incoming) => {
+                let Some(place) = take_place(&core, &open) else { continue };
+                tokio::spawn(welcome(core.clone(), incoming, anonymous_allowed, place));
+            }
+            Err(error) => {
+                tracing::error!(listener = %listener.url(), %error, "cannot accept");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn welcome(core: Arc<Core>, incoming: Incoming, anonymous_allowed: bool, place: Place) {
+    let peer = Peer { address: Some(incoming.peer()), anonymous_allowed };
+    let until = Instant::now() + core.settings.limits.connect_timeout;
+    match tokio::time::timeout_at(until, incoming.handshake()).await {
+        Ok(Ok(stream)) => serve(core, stream, peer, until).await,
+        Ok(Err(error)) => {
+            core.metrics.connects_failed.add(1);
+            tracing::debug!(address = ?peer.address, %error, "handshake failed");
+        }
+        Err(_) => {
+            core.metrics.connects_failed.add(1);
+            tracing::debug!(address = ?peer.address, "no handshake in time");
+        }
+    }
+    drop(place);
+}
+
+fn take_place(core: &Core, open: &Arc<Open>) -> Option<Place> {
+    let before = open.count.fetch_add(1, Ordering::AcqRel);
+    let place = Place(open.clone());
+    if before >= core.settings.limits.connections_max || *open.stopping.borrow() {
+        core.metrics.connections_refused.add(1);
+        return None;
+    }
+    core.metrics.connections_accepted.add(1);
+    Some(place)
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.none_left.notify_waiters();
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.url, self.source)
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

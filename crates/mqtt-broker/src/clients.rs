@@ -1,0 +1,188 @@
+//! Who is connected, who is away: one owner for each client identifier.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::Instant;
+
+use futures_util::task::AtomicWaker;
+use hashbrown::HashMap;
+use mqtt_codec::ReasonCode;
+use mqtt_session::{Session, WillMessage};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::outbox::Outbox;
+
+/// All sessions by client identifier.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    slots: Mutex<HashMap<Arc<str>, Slot>>,
+    away: AtomicUsize,
+}
+
+#[derive(Debug)]
+pub(crate) enum Slot {
+    Online(Arc<Handle>),
+    Away(Away),
+}
+
+/// A session whose client is away. Its protocol state is in the store.
+#[derive(Debug)]
+pub(crate) struct Away {
+    pub(crate) outbox: Arc<Outbox>,
+    /// Names this absence in the timetable.
+    pub(crate) epoch: u64,
+    /// When the session ends; `None` for never.
+    pub(crate) ends_at: Option<Instant>,
+    /// What will be published, and when, unless the client returns ([MQTT-3.1.3-9]).
+    pub(crate) will: Option<(WillMessage, Instant)>,
+}
+
+/// What others can ask of a connection.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Give the session to a new connection of the same client ([MQTT-3.1.4-3]).
+    HandOver { clean_start: bool, to: oneshot::Sender<Option<HandedOver>> },
+    /// Leave with this reason.
+    Disconnect(ReasonCode),
+    /// Send what can be sent, say 0x8B and leave.
+    ShutDown,
+}
+
+/// A session on its way from one connection to the next.
+#[derive(Debug)]
+pub(crate) struct HandedOver {
+    pub(crate) session: Session,
+    pub(crate) outbox: Arc<Outbox>,
+}
+
+/// The way to a connection's task.
+#[derive(Debug, Default)]
+pub(crate) struct Handle {
+    orders: Mutex<VecDeque<Order>>,
+    waker: AtomicWaker,
+    ordered: AtomicBool,
+}
+
+impl Order {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::HandOver { .. } => "taken over",
+            Self::Disconnect(_) => "by order",
+            Self::ShutDown => "shutdown",
+        }
+    }
+}
+
+impl Handle {
+    pub(crate) fn order(&self, order: Order) {
+        self.orders.lock().push_back(order);
+        self.ordered.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    pub(crate) fn register(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(crate) fn take_order(&self) -> Option<Order> {
+        if !self.ordered.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut orders = self.orders.lock();
+        let order = orders.pop_front();
+        self.ordered.store(!orders.is_empty(), Ordering::Release);
+        order
+    }
+}
+
+impl Clients {
+    /// Makes `handle` the owner of a client identifier; returns what was there.
+    pub(crate) fn claim(&self, client_id: &Arc<str>, handle: &Arc<Handle>) -> Option<Slot> {
+        let previous = self.slots.lock().insert(client_id.clone(), Slot::Online(handle.clone()));
+        if matches!(previous, Some(Slot::Away(_))) {
+            self.away.fetch_sub(1, Ordering::Relaxed);
+        }
+        previous
+    }
+
+    /// Gives up a client identifier, unless another connection has claimed it. Whether it was ours.
+    pub(crate) fn release(&self, client_id: &str, handle: &Arc<Handle>) -> bool {
+        let mut slots = self.slots.lock();
+        let ours = is_owner(&slots, client_id, handle);
+        if ours {
+            slots.remove(client_id);
+        }
+        ours
+    }
+
+    /// Marks a client as away, unless another connection has claimed its identifier: then the parts come
+    /// back.
+    pub(crate) fn leave(&self, client_id: &Arc<str>, handle: &Arc<Handle>, away: Away) -> Result<(), Away> {
+        let mut slots = self.slots.lock();
+        if !is_owner(&slots, client_id, handle) {
+            return Err(away);
+        }
+        slots.insert(client_id.clone(), Slot::Away(away));
+        self.away.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Removes the session of a client that is away in that epoch.
+    pub(crate) fn end_absence(&self, client_id: &str, epoch: u64) -> Option<Away> {
+        let mut slots = self.slots.lock();
+        match slots.get(client_id) {
+            Some(Slot::Away(away)) if away.epoch == epoch => {}
+            _ => return None,
+        }
+        match slots.remove(client_id) {
+            Some(Slot::Away(away)) => {
+                self.away.fetch_sub(1, Ordering::Relaxed);
+                Some(away)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the delayed will of a client that is away in that epoch.
+    pub(crate) fn take_will(&self, client_id: &str, epoch: u64) -> Option<(WillMessage, Arc<Outbox>)> {
+        match self.slots.lock().get_mut(client_id) {
+            Some(Slot::Away(away)) if away.epoch == epoch => {
+                let (will, _) = away.will.take()?;
+                Some((will, away.outbox.clone()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The connections of all clients that are online.
+    pub(crate) fn online(&self) -> Vec<Arc<Handle>> {
+        let slots = self.slots.lock();
+        let online = slots.values().filter_map(|slot| match slot {
+            Slot::Online(handle) => Some(handle.clone()),
+            Slot::Away(_) => None,
+        });
+        online.collect()
+    }
+
+    /// The connection of one client.
+    pub(crate) fn find(&self, client_id: &str) -> Option<Arc<Handle>> {
+        match self.slots.lock().get(client_id)? {
+            Slot::Online(handle) => Some(handle.clone()),
+            Slot::Away(_) => None,
+        }
+    }
+
+    /// Clients that are online, and clients that are away.
+    pub(crate) fn len(&self) -> (usize, usize) {
+        let all = self.slots.lock().len();
+        let away = self.away.load(Ordering::Relaxed).min(all);
+        (all - away, away)
+    }
+}
+
+fn is_owner(slots: &HashMap<Arc<str>, Slot>, client_id: &str, handle: &Arc<Handle>) -> bool {
+    matches!(slots.get(client_id), Some(Slot::Online(owner)) if Arc::ptr_eq(owner, handle))
+}

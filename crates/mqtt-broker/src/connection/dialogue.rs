@@ -1,0 +1,189 @@
+//! One admitted client: its protocol state and its part in routing.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use mqtt_codec::{Auth, PacketType, ReasonCode, decode};
+use mqtt_session::{Completed, Delivery, DropReason, Exchange, Protocol, Received, Step, Violation};
+
+use super::End;
+use super::publisher::Publisher;
+use super::replay::Replay;
+use crate::access::Identity;
+use crate::clients::Handle;
+use crate::core::Core;
+use crate::outbox::Outbox;
+
+pub(super) struct Dialogue {
+    pub(super) core: Arc<Core>,
+    pub(super) protocol: Protocol,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) handle: Arc<Handle>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) publisher: Publisher,
+    /// Outboxes of slow receivers: nothing is read from this client until they have room.
+    pub(super) waiting_for: Vec<Arc<Outbox>>,
+    /// When the slowest of them counts as stalled.
+    pub(super) stall_deadline: Option<Instant>,
+    /// Retained messages still to be sent for new subscriptions.
+    pub(super) replays: VecDeque<Replay>,
+    /// A re-authentication that is under way.
+    pub(super) exchange: Option<Box<dyn Exchange>>,
+    /// Scratch for what is taken from the outbox; empty between turns.
+    pub(super) batch: Vec<Delivery>,
+    pub(super) tally: Tally,
+    pub(super) end: Option<End>,
+}
+
+/// What this connection has counted since it last told the broker.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) bytes_received: u64,
+    pub(super) bytes_sent: u64,
+    pub(super) packets_received: u64,
+    pub(super) packets_sent: u64,
+    pub(super) publish_received: u64,
+    pub(super) publish_sent: u64,
+    pub(super) publish_bytes_received: u64,
+    pub(super) publish_bytes_sent: u64,
+}
+
+impl Dialogue {
+    /// Handles one frame. Breaks when nothing more may be handled now.
+    pub(super) fn on_frame(&mut self, frame: &[u8], now: Instant, out: &mut Vec<u8>) -> ControlFlow<()> {
+        self.tally.packets_received += 1;
+        let answered_from = out.len();
+        if let Err(violation) = self.handle_frame(frame, now, out) {
+            self.end_with(End::Violation(violation));
+        }
+        self.tally.packets_sent += u64::from(out.len() > answered_from);
+        let go_on = self.end.is_none() && self.publisher.touched.congested.is_empty();
+        if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    fn handle_frame(&mut self, frame: &[u8], now: Instant, out: &mut Vec<u8>) -> Result<(), Violation> {
+        let packet = decode(frame, self.protocol.version())?;
+        if packet.packet_type() == PacketType::Publish {
+            self.tally.publish_received += 1;
+        }
+        match self.protocol.receive(packet, now, out)? {
+            Received::Publish(publish) => {
+                self.tally.publish_bytes_received += publish.payload.len() as u64;
+                let reason = self.publisher.publish(&publish, now);
+                let ticket = publish.ticket();
+                self.protocol.answer_publish(ticket, reason, out);
+            }
+            Received::Completed(completed) => self.on_completed(&completed),
+            Received::Subscribe(subscribe) => self.on_subscribe(&subscribe, out),
+            Received::Unsubscribe(unsubscribe) => self.on_unsubscribe(&unsubscribe, out),
+            Received::Auth(auth) => self.on_auth(&auth, out)?,
+            Received::Disconnect(_) => self.end_with(End::PeerLeft),
+            // The last three answer packets that a broker never sends; the protocol refuses them before.
+            Received::Nothing | Received::Suback(_) | Received::Unsuback(_) | Received::Pingresp => {}
+        }
+        Ok(())
+    }
+
+    fn on_completed(&mut self, completed: &Completed) {
+        if completed.reason.is_error()
+            && let Some(delivery) = &completed.delivery
+        {
+            // [MQTT-4.8.2-6]: it is not offered to anybody else.
+            self.core.dropped(DropReason::RefusedByReceiver, &self.outbox, delivery);
+        }
+    }
+
+    /// Re-authentication (section 4.12.1).
+    fn on_auth(&mut self, auth: &Auth<'_>, out: &mut Vec<u8>) -> Result<(), Violation> {
+        let mut exchange = match (auth.reason, self.exchange.take()) {
+            (ReasonCode::ReAuthenticate, None) => self.start_exchange()?,
+            (ReasonCode::ContinueAuthentication, Some(exchange)) => exchange,
+            _ => return Err(Violation::protocol_error("MQTT-4.12.1-1")),
+        };
+        match exchange.step(auth.properties.authentication_data().unwrap_or_default()) {
+            Step::Continue(data) => {
+                self.protocol.send_auth(ReasonCode::ContinueAuthentication, Some(&data), out);
+                self.exchange = Some(exchange);
+            }
+            Step::Success(data) => self.protocol.send_auth(ReasonCode::Success, data.as_deref(), out),
+            Step::Failure(reason) => return Err(Violation::new(reason, "MQTT-4.12.1-2")),
+        }
+        Ok(())
+    }
+
+    fn start_exchange(&self) -> Result<Box<dyn Exchange>, Violation> {
+        let name = self.protocol.authentication_method().unwrap_or_default();
+        let method = self.core.methods.get(name);
+        let method = method.ok_or(Violation::new(ReasonCode::BadAuthenticationMethod, "MQTT-4.12.0-1"))?;
+        Ok(method.start(&self.identity.client_id, self.identity.username.as_deref()))
+    }
+
+    /// After a read burst: wakes the receivers once each, and notes whom this client has to wait for.
+    pub(super) fn burst_over(&mut self) {
+        let touched = &mut self.publisher.touched;
+        touched.wake();
+        for outbox in touched.congested.drain(..) {
+            // Its own outbox is emptied by this very task.
+            if !Arc::ptr_eq(&outbox, &self.outbox) {
+                self.waiting_for.push(outbox);
+            }
+        }
+    }
+
+    /// Whether every receiver that this client feeds has room.
+    pub(super) fn may_read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.waiting_for.is_empty() {
+            return true;
+        }
+        let limits = &self.core.outbox_limits;
+        let mut deadline = None;
+        self.waiting_for
+            .retain(|outbox| matches!(outbox.poll_room(cx, limits, now, &mut deadline), Poll::Pending));
+        self.stall_deadline = deadline;
+        self.waiting_for.is_empty()
+    }
+
+    /// The next moment at which something is due.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let silent = self.protocol.keep_alive().deadline();
+        let stalled = if self.waiting_for.is_empty() { None } else { self.stall_deadline };
+        match (silent, stalled) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Whether the peer has been silent for one and a half keep-alive intervals ([MQTT-3.1.2-22]).
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        self.protocol.keep_alive().deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Notes why the connection ends; the first reason stands.
+    pub(super) fn end_with(&mut self, end: End) {
+        self.end.get_or_insert(end);
+    }
+
+    /// Adds what was counted here to the broker's counters.
+    pub(super) fn count(&mut self) {
+        let tally = std::mem::take(&mut self.tally);
+        let metrics = &self.core.metrics;
+        let pairs = [
+            (&metrics.bytes_received, tally.bytes_received),
+            (&metrics.bytes_sent, tally.bytes_sent),
+            (&metrics.packets_received, tally.packets_received),
+            (&metrics.packets_sent, tally.packets_sent),
+            (&metrics.publish_received, tally.publish_received),
+            (&metrics.publish_sent, tally.publish_sent),
+            (&metrics.publish_bytes_received, tally.publish_bytes_received),
+            (&metrics.publish_bytes_sent, tally.publish_bytes_sent),
+        ];
+        for (counter, count) in pairs {
+            if count > 0 {
+                counter.add(count);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The end of a connection: the last packet, the session's way on, the will.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_codec::{ReasonCode, Version};
+use mqtt_session::{Finished, WillMessage};
+use mqtt_store::Parked;
+use mqtt_transport::close_gracefully;
+use tokio::sync::oneshot;
+
+use super::dialogue::Dialogue;
+use super::{Connection, End, Link};
+use crate::clients::{Away, HandedOver, Handle, Order};
+use crate::core::Core;
+use crate::outbox::Outbox;
+use crate::timetable::Due;
+
+impl Connection {
+    /// Ends the connection for the given reason.
+    pub(super) async fn finish(mut self, end: End) {
+        note_end(&self.dialogue, &end);
+        if matches!(end, End::Ordered(Order::ShutDown)) {
+            self.drain().await;
+        }
+        let Self { mut link, mut dialogue, .. } = self;
+        if let Some(reason) = farewell(&end)
+            && dialogue.protocol.version() == Version::V5
+        {
+            dialogue.protocol.send_disconnect(reason, None, None, link.writer.buffer());
+        }
+        // Peers that a slow receiver holds up must not wait for a connection that is gone.
+        dialogue.publisher.touched.wake();
+        let core = dialogue.core.clone();
+        core.metrics.clients_connected.subtract(1);
+        let lost = matches!(end, End::Lost);
+        settle(dialogue, end).await;
+        if !lost {
+            close(link, &core).await;
+        }
+    }
+
+    /// Sends what waits, as far as the client takes it, before the broker stops.
+    async fn drain(&mut self) {
+        let time = self.dialogue.core.settings.limits.shutdown_timeout / 2;
+        let all = poll_fn(|cx| {
+            let now = self.dialogue.core.now();
+            while self.poll_output(cx, now) {}
+            let (waiting, _) = self.dialogue.outbox.waiting();
+            let blocked = self.dialogue.protocol.window_free() == 0;
+            let ended = self.dialogue.end.is_some();
+            if ended || (self.link.writer.is_empty() && (waiting == 0 || blocked)) {
+                std::task::Poll::Ready(())
+            } else {
+                std::task::Poll::Pending
+            }
+        });
+        if tokio::time::timeout(time, all).await.is_err() {
+            tracing::debug!("a client did not take all its messages before the shutdown");
+        }
+        self.dialogue.count();
+    }
+}
+
+/// Writes what is left, lets the peer read it, and closes ([MQTT-4.13.1-1]).
+pub(super) async fn close(mut link: Link, core: &Core) {
+    let linger = core.settings.limits.linger;
+    let flushed = tokio::time::timeout(linger, link.writer.flush(&mut link.stream)).await;
+    if matches!(flushed, Ok(Ok(()))) {
+        close_gracefully(link.stream, linger).await;
+    }
+}
+
+/// What a DISCONNECT says at this end; `None` where none is due.
+fn farewell(end: &End) -> Option<ReasonCode> {
+    match end {
+        End::PeerLeft | End::Lost => None,
+        End::Violation(violation) => Some(violation.reason),
+        End::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
+        End::Ordered(Order::HandOver { .. }) => Some(ReasonCode::SessionTakenOver),
+        End::Ordered(Order::Disconnect(reason)) => Some(*reason),
+        End::Ordered(Order::ShutDown) => Some(ReasonCode::ServerShuttingDown),
+        End::Panicked => Some(ReasonCode::UnspecifiedError),
+    }
+}
+
+fn note_end(dialogue: &Dialogue, end: &End) {
+    let client_id = &*dialogue.identity.client_id;
+    let metrics = &dialogue.core.metrics;
+    match end {
+        End::Violation(violation) => {
+            metrics.violations.add(1);
+            tracing::warn!(client_id, %violation, "client broke a rule");
+        }
+        End::KeepAliveTimeout => {
+            metrics.keep_alive_timeouts.add(1);
+            tracing::info!(client_id, "client silent for too long");
+        }
+        End::Panicked => tracing::error!(client_id, "the connection's task panicked"),
+        End::PeerLeft => tracing::info!(client_id, "client left"),
+        End::Lost => tracing::info!(client_id, "connection lost"),
+        End::Ordered(order) => tracing::info!(client_id, order = order.name(), "client disconnected"),
+    }
+}
+
+/// Decides what becomes of the session and the will.
+async fn settle(dialogue: Dialogue, end: End) {
+    let Dialogue { core, protocol, outbox, handle, .. } = dialogue;
+    let finished = protocol.finish();
+    match end {
+        End::Ordered(Order::HandOver { clean_start, to }) => {
+            hand_over(&core, finished, outbox, clean_start, to);
+        }
+        _ => {
+            if let Err((finished, outbox)) = leave(&core, finished, outbox, &handle) {
+                // Another connection has claimed the identifier: its order is on the way.
+                let (clean_start, to) = next_hand_over(&handle).await;
+                hand_over(&core, finished, outbox, clean_start, to);
+            }
+        }
+    }
+}
+
+async fn next_hand_over(handle: &Handle) -> (bool, oneshot::Sender<Option<HandedOver>>) {
+    poll_fn(|cx| {
+        handle.register(cx.waker());
+        while let Some(order) = handle.take_order() {
+            if let Order::HandOver { clean_start, to } = order {
+                return std::task::Poll::Ready((clean_start, to));
+            }
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}
+
+/// Gives the session to the client's next connection, or ends it if that is not wanted.
+fn hand_over(
+    core: &Core,
+    finished: Finished,
+    outbox: Arc<Outbox>,
+    clean_start: bool,
+    to: oneshot::Sender<Option<HandedOver>>,
+) {
+    let Finished { session, session_expiry_s, will } = finished;
+    let ends = clean_start || session_expiry_s == 0;
+    // A will with a delay is not due: the client is back before the delay has passed ([MQTT-3.1.3-9]).
+    if let Some(will) = will.filter(|will| ends || will.delay_interval_s == 0) {
+        core.publish_will(&will, &outbox);
+    }
+    if ends {
+        core.end_session(session, &outbox);
+        // A receiver that is gone needs nothing.
+        to.send(None).ok();
+    } else if let Err(Some(back)) = to.send(Some(HandedOver { session, outbox })) {
+        core.end_session(back.session, &back.outbox);
+    }
+}
+
+/// Parks the session or ends it. Gives everything back if another connection owns the client by now.
+fn leave(
+    core: &Core,
+    finished: Finished,
+    outbox: Arc<Outbox>,
+    handle: &Arc<Handle>,
+) -> Result<(), (Finished, Arc<Outbox>)> {
+    let parks = finished.session_expiry_s > 0 && core.may_park();
+    if !parks {
+        if !core.clients.release(&outbox.client_id, handle) {
+            return Err((finished, outbox));
+        }
+        // [MQTT-3.1.2-8]: the session ends now, so the will goes out now, whatever its delay.
+        if let Some(will) = &finished.will {
+            core.publish_will(will, &outbox);
+        }
+        core.end_session(finished.session, &outbox);
+        return Ok(());
+    }
+    park(core, finished, outbox, handle)
+}
+
+fn park(
+    core: &Core,
+    finished: Finished,
+    outbox: Arc<Outbox>,
+    handle: &Arc<Handle>,
+) -> Result<(), (Finished, Arc<Outbox>)> {
+    let Finished { session, session_expiry_s, will } = finished;
+    let now = core.now();
+    let lifetime = Duration::from_secs(session_expiry_s.into());
+    let ends_at = if session_expiry_s == u32::MAX { None } else { now.checked_add(lifetime) };
+    let (due_now, delayed) = sort_will(will, session_expiry_s);
+    let delayed = delayed.map(|will| {
+        let delay_s = will.delay_interval_s.min(session_expiry_s);
+        let at = now.checked_add(Duration::from_secs(delay_s.into())).unwrap_or(now);
+        (will, at)
+    });
+    for delivery in outbox.go_offline(&core.outbox_limits) {
+        core.dropped(mqtt_session::DropReason::ReceiverOffline, &outbox, &delivery);
+    }
+    if let Err(error) = core.store.park(&outbox.client_id, Parked { session, ends_at }) {
+        tracing::error!(client_id = &*outbox.client_id, %error, "a session cannot be kept");
+    }
+    let epoch = core.index.new_key();
+    let will_at = delayed.as_ref().map(|(_, at)| *at);
+    let away = Away { outbox: outbox.clone(), epoch, ends_at, will: delayed };
+    if let Err(away) = core.clients.leave(&outbox.client_id, handle, away) {
+        let parked = core.store.unpark(&outbox.client_id).ok().flatten();
+        let session = parked.map(|parked| parked.session).unwrap_or_default();
+        let will = due_now.or(away.will.map(|(will, _)| will));
+        return Err((Finished { session, session_expiry_s, will }, outbox));
+    }
+    if let Some(at) = will_at {
+        core.timetable.add(at, epoch, Due::Will, &outbox.client_id);
+    }
+    if let Some(at) = ends_at {
+        core.timetable.add(at, epoch, Due::SessionEnd, &outbox.client_id);
+    }
+    if let Some(will) = due_now {
+        core.publish_will(&will, &outbox);
+    }
+    Ok(())
+}
+
+/// A will that is due at once, or one that waits.
+fn sort_will(will: Option<WillMessage>, session_expiry_s: u32) -> (Option<WillMessage>, Option<WillMessage>) {
+    match will {
+        Some(will) if will.delay_interval_s.min(session_expiry_s) > 0 => (None, Some(will)),
+        will => (will, None),
+    }
+}

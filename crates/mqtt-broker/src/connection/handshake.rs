@@ -1,0 +1,243 @@
+//! From the first byte to the CONNACK.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use mqtt_codec::{
+    Auth, Connect, Packet, PropertiesBuf, Property, ReasonCode, Version, connect_version, decode, encode,
+};
+use mqtt_session::{AuthenticationMethod, Opening, Protocol, Session, Step, Violation, write_refusal};
+use tokio::sync::oneshot;
+
+use super::dialogue::{Dialogue, Tally};
+use super::publisher::Publisher;
+use super::{Link, Peer};
+use crate::access::{Identity, Login};
+use crate::clients::{HandedOver, Handle, Order, Slot};
+use crate::core::Core;
+use crate::outbox::Outbox;
+use crate::timetable::Due;
+
+/// A client that may come in.
+pub(super) struct Admission {
+    opening: Opening,
+    identity: Arc<Identity>,
+    authentication_data: Option<Box<[u8]>>,
+}
+
+/// Reads the CONNECT and decides. `None`: refused; what is to be said was written already.
+pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<Admission> {
+    let mut frame = Vec::new();
+    if let Err(error) = link.reader.next_frame(&mut link.stream, &mut frame).await {
+        tracing::debug!(address = ?peer.address, %error, "no CONNECT");
+        return None;
+    }
+    core.metrics.bytes_received.add(frame.len() as u64);
+    core.metrics.packets_received.add(1);
+    let connect = match decode(&frame, Version::V5) {
+        Ok(Packet::Connect(connect)) => connect,
+        // [MQTT-3.1.0-1]: the first packet must be a CONNECT; there is nobody to answer to.
+        Ok(_) => return None,
+        Err(error) => {
+            tracing::debug!(address = ?peer.address, %error, "malformed CONNECT");
+            let version = connect_version(&frame).unwrap_or(Version::V3_1_1);
+            if frame[0] >> 4 == mqtt_codec::PacketType::Connect as u8 {
+                write_refusal(version, error.reason(), None, link.writer.buffer());
+            }
+            return None;
+        }
+    };
+    match judge(core, link, peer, &connect).await {
+        Ok(admission) => Some(admission),
+        Err(refusal) => {
+            let client_id = connect.client_id;
+            tracing::info!(client_id, address = ?peer.address, %refusal, "client refused");
+            write_refusal(connect.version, refusal.reason, None, link.writer.buffer());
+            None
+        }
+    }
+}
+
+async fn judge(
+    core: &Core,
+    link: &mut Link,
+    peer: &Peer,
+    connect: &Connect<'_>,
+) -> Result<Admission, Violation> {
+    let opening = Opening::accept(connect, &core.settings.policy, || core.assigned_client_id())?;
+    let mut authentication_data = None;
+    if let Some(name) = &opening.authentication_method {
+        let method = core.methods.get(name);
+        let method = method.ok_or(Violation::new(ReasonCode::BadAuthenticationMethod, "MQTT-4.12.0-1"))?;
+        authentication_data = authenticate(link, &**method, &opening).await?;
+    } else {
+        let login = Login {
+            client_id: &opening.client_id,
+            version: opening.version,
+            address: peer.address,
+            username: opening.username.as_deref(),
+            password: opening.password.as_deref(),
+            anonymous_allowed: peer.anonymous_allowed,
+        };
+        let decision = core.access.authenticate(&login);
+        decision.map_err(|reason| Violation::new(reason, "MQTT-3.1.4-2"))?;
+    }
+    let identity = Arc::new(Identity {
+        client_id: (&*opening.client_id).into(),
+        username: opening.username.as_deref().map(Into::into),
+        address: peer.address,
+    });
+    Ok(Admission { opening, identity, authentication_data })
+}
+
+/// Enhanced authentication before the CONNACK (section 4.12). Returns the method's last data.
+async fn authenticate(
+    link: &mut Link,
+    method: &dyn AuthenticationMethod,
+    opening: &Opening,
+) -> Result<Option<Box<[u8]>>, Violation> {
+    let mut exchange = method.start(&opening.client_id, opening.username.as_deref());
+    let mut step = exchange.step(opening.authentication_data.as_deref().unwrap_or_default());
+    let mut frame = Vec::new();
+    loop {
+        match step {
+            Step::Success(data) => return Ok(data),
+            Step::Failure(reason) => return Err(Violation::new(reason, "MQTT-4.12.0-4")),
+            Step::Continue(data) => write_challenge(method.name(), &data, link.writer.buffer()),
+        }
+        let lost = |_| Violation::protocol_error("MQTT-4.12.0-3");
+        link.writer.flush(&mut link.stream).await.map_err(lost)?;
+        link.reader.next_frame(&mut link.stream, &mut frame).await.map_err(|error| match error {
+            mqtt_transport::ReadError::Malformed(error) => error.into(),
+            _ => Violation::protocol_error("MQTT-4.12.0-3"),
+        })?;
+        step = match decode(&frame, Version::V5)? {
+            // [MQTT-4.12.0-3], [MQTT-4.12.0-5]
+            Packet::Auth(auth)
+                if auth.reason == ReasonCode::ContinueAuthentication
+                    && auth.properties.authentication_method() == Some(method.name()) =>
+            {
+                exchange.step(auth.properties.authentication_data().unwrap_or_default())
+            }
+            _ => return Err(Violation::protocol_error("MQTT-3.1.2-30")),
+        };
+    }
+}
+
+/// An AUTH that asks for more ([MQTT-4.12.0-2]).
+fn write_challenge(method: &str, data: &[u8], out: &mut Vec<u8>) {
+    let mut properties = PropertiesBuf::new();
+    // The name came from a CONNECT; data that cannot be encoded is our method's mistake.
+    properties.push(&Property::AuthenticationMethod(method)).expect("a name that was decoded");
+    properties.push(&Property::AuthenticationData(data)).expect("a method's data has at most 65,535 bytes");
+    let reason = ReasonCode::ContinueAuthentication;
+    let auth = Packet::Auth(Auth { reason, properties: properties.as_properties() });
+    encode(&auth, Version::V5, out).expect("two short properties");
+}
+
+/// Opens the session and writes the CONNACK. `None` if no session can be had.
+pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission) -> Option<Dialogue> {
+    let Admission { mut opening, identity, authentication_data } = admission;
+    let policy = &core.settings.policy;
+    let handle = Arc::new(Handle::default());
+    let kept = take_session(core, &identity.client_id, opening.clean_start, &handle).await;
+    let session_present = kept.is_some(); // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+    let kept = match kept {
+        Some(kept) => kept,
+        None => match new_session(core, &identity.client_id) {
+            Ok(new) => new,
+            Err(error) => {
+                tracing::error!(client_id = &*identity.client_id, %error, "no session can be opened");
+                core.clients.release(&identity.client_id, &handle);
+                let reason = ReasonCode::ServerUnavailable;
+                write_refusal(opening.version, reason, None, link.writer.buffer());
+                return None;
+            }
+        },
+    };
+    let out = link.writer.buffer();
+    if opening.write_connack(policy, session_present, authentication_data.as_deref(), out).is_err() {
+        tracing::warn!(client_id = &*identity.client_id, "the CONNACK cannot be encoded");
+    }
+    link.reader.set_frame_bytes_max(policy.ours.maximum_packet_size_bytes);
+    let now = core.now();
+    let mut protocol = Protocol::broker(&mut opening, policy, kept.session, now);
+    let dropped = protocol.resume(now, out);
+    note_arrival(core, &identity, &opening, session_present);
+    let publisher = Publisher::new(core.clone(), identity.clone(), kept.outbox.key);
+    let dialogue = Dialogue {
+        core: core.clone(),
+        protocol,
+        outbox: kept.outbox,
+        handle,
+        identity,
+        publisher,
+        waiting_for: Vec::new(),
+        stall_deadline: None,
+        replays: VecDeque::new(),
+        exchange: None,
+        batch: Vec::new(),
+        tally: Tally { packets_sent: 1, ..Tally::default() },
+        end: None,
+    };
+    dialogue.count_undeliverable(dropped);
+    Some(dialogue)
+}
+
+fn note_arrival(core: &Core, identity: &Identity, opening: &Opening, session_present: bool) {
+    let connected = core.metrics.clients_connected.add(1);
+    core.metrics.clients_connected_max.raise_to(connected);
+    tracing::info!(
+        client_id = &*identity.client_id,
+        address = ?identity.address,
+        version = ?opening.version,
+        keep_alive_s = opening.keep_alive_s,
+        session_present,
+        "client connected"
+    );
+}
+
+/// Makes this connection the owner of the client identifier and takes over the session that was kept for
+/// it, if there is one and it is wanted ([MQTT-3.1.2-4], [MQTT-3.1.2-5], [MQTT-3.1.4-3]).
+async fn take_session(
+    core: &Core,
+    client_id: &Arc<str>,
+    clean_start: bool,
+    handle: &Arc<Handle>,
+) -> Option<HandedOver> {
+    match core.clients.claim(client_id, handle)? {
+        Slot::Online(previous) => {
+            core.metrics.sessions_taken_over.add(1);
+            let (to, handed_over) = oneshot::channel();
+            previous.order(Order::HandOver { clean_start, to });
+            let kept = handed_over.await.ok().flatten()?;
+            kept.outbox.go_online();
+            Some(kept)
+        }
+        Slot::Away(away) if clean_start => {
+            core.end_away(&away);
+            None
+        }
+        Slot::Away(away) => {
+            if let Some(at) = away.ends_at {
+                core.timetable.remove(at, away.epoch, Due::SessionEnd);
+            }
+            if let Some((_, at)) = &away.will {
+                core.timetable.remove(*at, away.epoch, Due::Will); // [MQTT-3.1.3-9]
+            }
+            let Ok(Some(parked)) = core.store.unpark(client_id) else {
+                // Session present must tell the truth: what cannot be read is not there.
+                core.end_session(Session::default(), &away.outbox);
+                return None;
+            };
+            away.outbox.go_online();
+            Some(HandedOver { session: parked.session, outbox: away.outbox })
+        }
+    }
+}
+
+fn new_session(core: &Core, client_id: &Arc<str>) -> Result<HandedOver, mqtt_store::StoreError> {
+    let queue = core.store.open_queue(client_id, core.settings.queue)?;
+    let outbox = Outbox::new(core.index.new_key(), client_id.clone(), queue);
+    Ok(HandedOver { session: Session::new(), outbox: Arc::new(outbox) })
+}

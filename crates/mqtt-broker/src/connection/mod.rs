@@ -1,0 +1,198 @@
+//! One connection, from the accepted stream to its end: the task that owns it.
+
+mod dialogue;
+mod end;
+mod handshake;
+mod publisher;
+mod replay;
+mod sending;
+mod subscribing;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use mqtt_session::Violation;
+use mqtt_transport::{Connection as Stream, FrameReader, FrameWriter, ReadError};
+use tokio::time::Sleep;
+
+use crate::clients::Order;
+use crate::core::Core;
+use dialogue::Dialogue;
+
+/// What is known of a peer before it has said anything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer {
+    /// Where it comes from; `None` for a stream without an address.
+    pub address: Option<SocketAddr>,
+    /// Whether it is admitted without showing who it is.
+    pub anonymous_allowed: bool,
+}
+
+/// The bytes' side of a connection.
+struct Link {
+    stream: Stream,
+    reader: FrameReader,
+    writer: FrameWriter,
+}
+
+/// An admitted client's connection.
+struct Connection {
+    link: Link,
+    dialogue: Dialogue,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The peer said DISCONNECT.
+    PeerLeft,
+    /// The stream ended or failed.
+    Lost,
+    /// The peer broke a rule.
+    Violation(Violation),
+    /// Nothing was heard for too long.
+    KeepAliveTimeout,
+    /// Somebody in the broker decided so.
+    Ordered(Order),
+    /// Our own mistake: the task panicked.
+    Panicked,
+}
+
+/// Bytes that may wait in the writer before no more deliveries are encoded.
+const WRITE_BYTES_HIGH: usize = 128 << 10;
+/// Bytes of answers that may wait in the writer before nothing more is read from the peer.
+const ANSWER_BYTES_HIGH: usize = 2 << 20;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(
+    core: Arc<Core>,
+    stream: Stream,
+    peer: Peer,
+    handshake_until: tokio::time::Instant,
+) {
+    let mut link = Link {
+        stream,
+        reader: FrameReader::new(core.settings.limits.connect_bytes_max),
+        writer: FrameWriter::new(),
+    };
+    let admission = handshake::admit(&core, &mut link, &peer);
+    let admission = match tokio::time::timeout_at(handshake_until, admission).await {
+        Ok(Some(admission)) => admission,
+        Ok(None) => {
+            core.metrics.connects_failed.add(1);
+            return end::close(link, &core).await;
+        }
+        Err(_) => {
+            core.metrics.connects_failed.add(1);
+            tracing::debug!(address = ?peer.address, "no complete CONNECT in time");
+            return;
+        }
+    };
+    let Some(dialogue) = handshake::open(&core, &mut link, admission).await else {
+        core.metrics.connects_failed.add(1);
+        return end::close(link, &core).await;
+    };
+    let mut connection = Connection { link, dialogue, timer: None };
+    let run = AssertUnwindSafe(connection.run()).catch_unwind();
+    // A panic is our mistake, and it ends this one connection only.
+    let end = run.await.unwrap_or(End::Panicked);
+    connection.finish(end).await;
+}
+
+impl Connection {
+    async fn run(&mut self) -> End {
+        poll_fn(|cx| self.poll_turns(cx)).await
+    }
+
+    fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        self.dialogue.outbox.register(cx.waker());
+        self.dialogue.handle.register(cx.waker());
+        loop {
+            let now = self.dialogue.core.now();
+            if let Some(order) = self.dialogue.handle.take_order() {
+                return Poll::Ready(End::Ordered(order));
+            }
+            let read = self.poll_input(cx, now);
+            self.dialogue.burst_over();
+            let written = self.poll_output(cx, now);
+            self.dialogue.count();
+            if let Some(end) = self.dialogue.end.take() {
+                return Poll::Ready(end);
+            }
+            if !read && !written && self.poll_timer(cx, now).is_pending() {
+                return Poll::Pending;
+            }
+            if self.dialogue.is_silent(self.dialogue.core.now()) {
+                return Poll::Ready(End::KeepAliveTimeout);
+            }
+        }
+    }
+
+    /// Reads once and handles what came. Whether to go on.
+    fn poll_input(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Link { stream, reader, writer } = &mut self.link;
+        let dialogue = &mut self.dialogue;
+        if !dialogue.may_read(cx, now) {
+            dialogue.protocol.excuse_silence(now);
+            return false;
+        }
+        if writer.pending_bytes() > ANSWER_BYTES_HIGH {
+            return false; // the peer does not read its answers; the writer wakes us when it does
+        }
+        let burst =
+            reader.poll_burst(cx, stream, &mut |frame| dialogue.on_frame(frame, now, writer.buffer()));
+        match burst {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(burst)) => dialogue.tally.bytes_received += burst.bytes as u64,
+            Poll::Ready(Err(error)) => dialogue.end_with(match error {
+                ReadError::Malformed(error) => End::Violation(error.into()),
+                ReadError::Closed | ReadError::ClosedMidFrame | ReadError::Io(_) => End::Lost,
+            }),
+        }
+        dialogue.end.is_none()
+    }
+
+    /// Encodes what waits and writes until the stream blocks. Whether anything was encoded.
+    fn poll_output(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        let Link { stream, writer, .. } = &mut self.link;
+        let dialogue = &mut self.dialogue;
+        let mut worked = false;
+        loop {
+            let filled = writer.pending_bytes() < WRITE_BYTES_HIGH && dialogue.fill(now, writer.buffer());
+            worked |= filled;
+            let pending = writer.pending_bytes() as u64;
+            let flushed = writer.poll_flush(cx, stream);
+            dialogue.tally.bytes_sent += pending - writer.pending_bytes() as u64;
+            match flushed {
+                Poll::Ready(Ok(())) if filled => {}
+                Poll::Ready(Err(_)) => {
+                    dialogue.end_with(End::Lost);
+                    return worked;
+                }
+                _ => return worked,
+            }
+        }
+    }
+
+    /// Arms the timer for the next deadline. Ready when a deadline has passed.
+    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
+        let Some(deadline) = self.dialogue.deadline() else { return Poll::Pending };
+        if deadline <= now {
+            return Poll::Ready(());
+        }
+        let deadline = tokio::time::Instant::from_std(deadline);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        // An early timer is harmless: it is set again when it fires. So traffic does not touch it.
+        if timer.deadline() > deadline || timer.is_elapsed() {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(cx)
+    }
+}

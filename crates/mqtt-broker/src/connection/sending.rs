@@ -1,0 +1,94 @@
+//! What goes to the client: repetitions first, then retained messages, then what waits in its outbox.
+
+use std::time::Instant;
+
+use mqtt_codec::QoS;
+use mqtt_session::{Delivery, DropReason};
+
+use super::WRITE_BYTES_HIGH;
+use super::dialogue::Dialogue;
+
+impl Dialogue {
+    /// Encodes some of what waits. Whether anything was encoded, so that there may be more.
+    pub(super) fn fill(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+        let filled_from = out.len();
+        if self.protocol.is_resending() {
+            let dropped = self.protocol.continue_resending(now, out);
+            self.count_undeliverable(dropped);
+            if self.protocol.is_resending() {
+                return out.len() > filled_from; // the window is closed: everything else waits behind
+            }
+        }
+        if self.fill_from_replays(now, out) {
+            self.fill_from_outbox(now, out);
+        }
+        out.len() > filled_from
+    }
+
+    pub(super) fn count_undeliverable(&self, dropped: Vec<(Delivery, DropReason)>) {
+        for (delivery, reason) in dropped {
+            self.core.dropped(reason, &self.outbox, &delivery);
+        }
+    }
+
+    /// Sends retained messages. Whether all have been sent.
+    fn fill_from_replays(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+        while let Some(replay) = self.replays.front_mut() {
+            let next = replay.peek(&*self.core.store, self.outbox.key, now);
+            let delivery = match next {
+                Ok(Some(delivery)) => delivery,
+                Ok(None) => {
+                    self.replays.pop_front();
+                    continue;
+                }
+                Err(error) => {
+                    tracing::error!(client_id = &*self.identity.client_id, %error, "retained messages cannot be read");
+                    self.replays.pop_front();
+                    continue;
+                }
+            };
+            let no_window = delivery.hop.qos > QoS::AtMostOnce && self.protocol.window_free() == 0;
+            if no_window || out.len() >= WRITE_BYTES_HIGH {
+                return false;
+            }
+            replay.advance();
+            self.send(delivery, now, out);
+        }
+        if self.replays.capacity() > 0 {
+            self.replays = std::collections::VecDeque::new();
+        }
+        true
+    }
+
+    fn fill_from_outbox(&mut self, now: Instant, out: &mut Vec<u8>) {
+        let window = self.protocol.window_free();
+        let mut batch = std::mem::take(&mut self.batch);
+        self.outbox.take(window, WRITE_BYTES_HIGH, &self.core.outbox_limits, now, &mut batch);
+        for delivery in batch.drain(..) {
+            self.send(delivery, now, out);
+        }
+        // An idle connection holds no buffer.
+        if batch.capacity() <= BATCH_SPARE {
+            self.batch = batch;
+        }
+    }
+
+    fn send(&mut self, delivery: Delivery, now: Instant, out: &mut Vec<u8>) {
+        let payload_bytes = delivery.message.payload().len() as u64;
+        let receipt = (delivery.hop.qos, delivery.message.clone());
+        match self.protocol.deliver(delivery, now, out) {
+            Ok(_) => {
+                self.tally.packets_sent += 1;
+                self.tally.publish_sent += 1;
+                self.tally.publish_bytes_sent += payload_bytes;
+            }
+            Err(reason) => {
+                let (qos, message) = receipt;
+                self.core.drops.record(&self.core.metrics, reason, &self.outbox, message.topic(), qos);
+            }
+        }
+    }
+}
+
+/// Room for this many deliveries is kept between bursts.
+const BATCH_SPARE: usize = 64;

@@ -1,0 +1,91 @@
+//! SUBSCRIBE and UNSUBSCRIBE.
+
+use mqtt_codec::{ReasonCode, ReasonCodesBuf, RetainHandling, Subscribe, SubscribeFilter, Unsubscribe};
+use mqtt_session::Subscription;
+use mqtt_topic::TopicFilter;
+
+use super::dialogue::Dialogue;
+use super::replay::Replay;
+use crate::index::Member;
+
+impl Dialogue {
+    /// Decides on each filter and answers ([MQTT-3.8.4-1], [MQTT-3.8.4-5]).
+    pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe<'_>, out: &mut Vec<u8>) {
+        let identifier = subscribe.properties.subscription_identifiers().next();
+        let mut reasons = ReasonCodesBuf::new();
+        for entry in subscribe.filters.iter() {
+            let reason = self.subscribe_one(&entry, identifier).unwrap_or_else(|refusal| {
+                let telling = self.core.settings.topics.denial_reveals_reason;
+                if telling { refusal } else { ReasonCode::UnspecifiedError }
+            });
+            reasons.push(reason);
+        }
+        // Every filter is in the index by now, and its retained messages follow this answer.
+        self.protocol.send_suback(subscribe.packet_id, reasons.as_reasons(), out);
+    }
+
+    fn subscribe_one(
+        &mut self,
+        entry: &SubscribeFilter<'_>,
+        identifier: Option<u32>,
+    ) -> Result<ReasonCode, ReasonCode> {
+        let filter = TopicFilter::parse(entry.filter).map_err(|_| ReasonCode::TopicFilterInvalid)?;
+        let mut options = entry.options;
+        options.qos = options.qos.min(self.core.settings.policy.maximum_qos); // [MQTT-3.8.4-7]
+        self.check_filter(&filter, options.qos)?;
+        let subscription = Subscription { options, identifier };
+        let replaced = self.protocol.session_mut().subscribe(filter.as_str(), subscription);
+        self.core.index.subscribe(&filter, Member { outbox: self.outbox.clone(), subscription });
+        let wanted = match options.retain_handling {
+            RetainHandling::SendAtSubscribe => true,         // [MQTT-3.3.1-9]
+            RetainHandling::SendIfNew => replaced.is_none(), // [MQTT-3.3.1-10]
+            RetainHandling::DoNotSend => false,              // [MQTT-3.3.1-11]
+        };
+        // A shared subscription gets no retained messages when it begins (section 4.8.2).
+        if wanted && filter.share_name().is_none() {
+            self.replays.push_back(Replay::new(filter.to_boxed(), subscription));
+        }
+        Ok(ReasonCode::granted(options.qos))
+    }
+
+    fn check_filter(&self, filter: &TopicFilter<&str>, qos: mqtt_codec::QoS) -> Result<(), ReasonCode> {
+        let settings = &self.core.settings;
+        let limits = &settings.limits;
+        if let Some(reason) = self.protocol.refuse_filter(filter) {
+            return Err(reason);
+        }
+        let text = filter.as_str();
+        if text.len() > limits.topic_bytes_max || filter.levels().count() > limits.topic_levels_max {
+            return Err(ReasonCode::TopicFilterInvalid);
+        }
+        let denied = settings.topics.subscribe_denied.iter().any(|denied| denied.filter() == filter.filter());
+        if denied || !self.core.access.may_subscribe(&self.identity, filter, qos) {
+            return Err(ReasonCode::NotAuthorized);
+        }
+        let session = self.protocol.session();
+        let is_new = session.subscription(text).is_none();
+        if is_new && session.subscriptions().len() >= limits.subscriptions_max {
+            return Err(ReasonCode::QuotaExceeded);
+        }
+        Ok(())
+    }
+
+    /// Removes each filter and answers ([MQTT-3.10.4-4], [MQTT-3.10.4-6]).
+    pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
+        let mut reasons = ReasonCodesBuf::new();
+        for text in unsubscribe.filters.iter() {
+            reasons.push(self.unsubscribe_one(text));
+        }
+        self.protocol.send_unsuback(unsubscribe.packet_id, reasons.as_reasons(), out);
+    }
+
+    fn unsubscribe_one(&mut self, text: &str) -> ReasonCode {
+        let Ok(filter) = TopicFilter::parse(text) else { return ReasonCode::TopicFilterInvalid };
+        if self.protocol.session_mut().unsubscribe(text).is_none() {
+            return ReasonCode::NoSubscriptionExisted;
+        }
+        self.core.index.unsubscribe(&filter, self.outbox.key);
+        self.replays.retain(|replay| replay.filter().as_str() != text);
+        ReasonCode::Success
+    }
+}

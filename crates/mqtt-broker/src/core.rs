@@ -1,0 +1,254 @@
+//! What all connections of a broker share, and what the router does with a message.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use mqtt_codec::QoS;
+use mqtt_session::{AuthenticationMethod, Delivery, DropReason, Hop, Message, Session, WillMessage};
+use mqtt_store::{RetainOutcome, Retained, Store, StoreError};
+use mqtt_topic::{TopicFilter, TopicName};
+
+use crate::Settings;
+use crate::access::Access;
+use crate::clients::{Away, Clients};
+use crate::drops::DropLedger;
+use crate::index::{Index, Route, Target};
+use crate::metrics::Metrics;
+use crate::outbox::{Outbox, OutboxLimits};
+use crate::timetable::{Due, Timetable};
+
+/// The shared parts of one broker.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) outbox_limits: OutboxLimits,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) access: Arc<dyn Access>,
+    pub(crate) methods: HashMap<Box<str>, Arc<dyn AuthenticationMethod>>,
+    pub(crate) index: Index,
+    pub(crate) clients: Clients,
+    pub(crate) timetable: Timetable,
+    pub(crate) metrics: Metrics,
+    pub(crate) drops: DropLedger,
+    pub(crate) started_at: Instant,
+    /// Keyed with random bytes of the system (SipHash), for identifiers that we assign.
+    pub(crate) id_hasher: std::hash::RandomState,
+}
+
+/// Collects the outboxes that a burst of publications touched, so that each owner is woken once.
+#[derive(Debug, Default)]
+pub(crate) struct Touched {
+    to_wake: Vec<Arc<Outbox>>,
+    /// Outboxes over their budget, which the publisher has to wait for.
+    pub(crate) congested: Vec<Arc<Outbox>>,
+}
+
+impl Touched {
+    /// Wakes every owner that was touched.
+    pub(crate) fn wake(&mut self) {
+        for outbox in self.to_wake.drain(..) {
+            outbox.wake();
+        }
+    }
+}
+
+/// What became of one publication.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Routed {
+    /// Whether any subscription matched.
+    pub(crate) matched: bool,
+}
+
+impl Core {
+    /// The time that all deadlines are compared with. Follows tokio's clock, so tests can stop it.
+    pub(crate) fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    /// A client identifier for a client that left the choice to us ([MQTT-3.1.3-6]). It cannot be guessed,
+    /// so nobody can wait for it to take the session over.
+    pub(crate) fn assigned_client_id(&self) -> Box<str> {
+        use std::hash::BuildHasher;
+        let serial = self.index.new_key();
+        let [a, b] = [0u8, 1].map(|salt| self.id_hasher.hash_one((serial, salt)));
+        format!("auto-{serial:x}-{a:016x}{b:016x}").into()
+    }
+
+    /// Whether one more session may be kept for a client that is away.
+    pub(crate) fn may_park(&self) -> bool {
+        self.clients.len().1 < self.settings.limits.parked_sessions_max
+    }
+
+    /// Hands a message to every session on its route.
+    pub(crate) fn deliver(
+        &self,
+        route: &Route,
+        message: &Message,
+        qos: QoS,
+        retain: bool,
+        now: Instant,
+        touched: &mut Touched,
+    ) -> Routed {
+        for target in &route.targets {
+            self.push(target, message, qos, retain, now, touched);
+        }
+        let mut matched = !route.targets.is_empty();
+        for group in &route.groups {
+            if let Some(target) = self.index.choose(group, message.topic(), message.publisher()) {
+                self.push(&target, message, qos, retain, now, touched);
+                matched = true;
+            }
+        }
+        Routed { matched }
+    }
+
+    fn push(
+        &self,
+        target: &Target,
+        message: &Message,
+        qos: QoS,
+        retain: bool,
+        now: Instant,
+        touched: &mut Touched,
+    ) {
+        let hop = Hop {
+            qos: qos.min(target.qos),                     // [MQTT-3.8.4-8]
+            retain: retain && target.retain_as_published, // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
+            subscription_ids: target.subscription_ids.clone(),
+            share: target.share,
+        };
+        let delivery = Delivery { hop, message: message.clone() };
+        self.push_delivery(&target.outbox, delivery, now, touched);
+    }
+
+    fn push_delivery(&self, outbox: &Arc<Outbox>, delivery: Delivery, now: Instant, touched: &mut Touched) {
+        let outcome = outbox.push(delivery, &self.outbox_limits, now);
+        if outcome.wake {
+            touched.to_wake.push(outbox.clone());
+        }
+        if outcome.congested && !touched.congested.iter().any(|other| Arc::ptr_eq(other, outbox)) {
+            touched.congested.push(outbox.clone());
+        }
+        if let Some(reason) = outcome.drop_reason {
+            for delivery in &outcome.dropped {
+                self.dropped(reason, outbox, delivery);
+            }
+        }
+    }
+
+    /// Counts a delivery that its receiver will not get.
+    pub(crate) fn dropped(&self, reason: DropReason, outbox: &Outbox, delivery: &Delivery) {
+        self.drops.record(&self.metrics, reason, outbox, delivery.message.topic(), delivery.hop.qos);
+    }
+
+    /// Stores or clears a retained message ([MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]).
+    pub(crate) fn retain(
+        &self,
+        message: &Message,
+        qos: QoS,
+        publisher_id: &Arc<str>,
+    ) -> Result<RetainOutcome, StoreError> {
+        let outcome = self.store.retain(Retained { message: message.clone(), qos });
+        if outcome.is_err() {
+            let topic = message.topic();
+            self.drops.record_for(&self.metrics, DropReason::RetainedFull, publisher_id, topic, qos);
+        }
+        outcome
+    }
+
+    /// Publishes a message that no connection sent: a will, a `$SYS` figure.
+    pub(crate) fn publish(&self, message: &Message, qos: QoS, retain: bool, publisher_id: &Arc<str>) {
+        if retain {
+            // A full store was counted; receivers that are subscribed now still get it.
+            self.retain(message, qos, publisher_id).ok();
+        }
+        let topic = TopicName::assume_valid(message.topic());
+        let route = self.index.route(topic, message.publisher());
+        let mut touched = Touched::default();
+        self.deliver(&route, message, qos, retain, self.now(), &mut touched);
+        touched.wake();
+    }
+
+    /// Publishes a will ([MQTT-3.1.2-8], [MQTT-3.1.2-14], [MQTT-3.1.2-15]).
+    pub(crate) fn publish_will(&self, will: &WillMessage, outbox: &Outbox) {
+        self.metrics.wills_published.add(1);
+        let message = will.message(outbox.key, self.now());
+        self.publish(&message, will.qos, will.retain, &outbox.client_id);
+    }
+
+    /// Ends a session: its subscriptions go, and what it never received is offered to the other members
+    /// of its shared subscriptions or counted as dropped.
+    pub(crate) fn end_session(&self, session: Session, outbox: &Arc<Outbox>) {
+        for (filter, _) in session.subscriptions() {
+            let filter = TopicFilter::parse(filter).expect("a session holds valid filters");
+            self.index.unsubscribe(&filter, outbox.key);
+        }
+        let mut touched = Touched::default();
+        for delivery in session.into_unacknowledged() {
+            // [MQTT-4.8.2-5]: a QoS 2 message that was sent must not reach another member.
+            let movable = delivery.hop.qos == QoS::AtLeastOnce;
+            self.give_up(delivery, outbox, movable, &mut touched);
+        }
+        for delivery in outbox.close() {
+            self.give_up(delivery, outbox, true, &mut touched);
+        }
+        touched.wake();
+    }
+
+    fn give_up(&self, delivery: Delivery, outbox: &Arc<Outbox>, movable: bool, touched: &mut Touched) {
+        let group = match delivery.hop.share {
+            share if share > 0 && movable => self.index.group(share),
+            _ => None,
+        };
+        let (topic, publisher) = (delivery.message.topic(), delivery.message.publisher());
+        match group.and_then(|group| self.index.choose(&group, topic, publisher)) {
+            Some(target) => {
+                let retain = delivery.hop.retain;
+                self.push(&target, &delivery.message, delivery.hop.qos, retain, self.now(), touched);
+            }
+            None => self.dropped(DropReason::SessionEnded, outbox, &delivery),
+        }
+    }
+
+    /// Waits for ends of sessions and delayed wills, for as long as the broker runs.
+    pub(crate) async fn keep_timetable(self: Arc<Self>) {
+        loop {
+            let (epoch, due, client_id) = self.timetable.next().await;
+            match due {
+                Due::Will => {
+                    if let Some((will, outbox)) = self.clients.take_will(&client_id, epoch) {
+                        self.publish_will(&will, &outbox);
+                    }
+                }
+                Due::SessionEnd => {
+                    if let Some(away) = self.clients.end_absence(&client_id, epoch) {
+                        self.metrics.sessions_expired.add(1);
+                        self.end_away(&away);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Ends the session of a client that is away. A will that still waits goes out: the session's end
+    /// comes before the end of its delay ([MQTT-3.1.2-8]).
+    pub(crate) fn end_away(&self, away: &Away) {
+        if let Some((will, at)) = &away.will {
+            self.timetable.remove(*at, away.epoch, Due::Will);
+            self.publish_will(will, &away.outbox);
+        }
+        if let Some(at) = away.ends_at {
+            self.timetable.remove(at, away.epoch, Due::SessionEnd);
+        }
+        let parked = self.store.unpark(&away.outbox.client_id);
+        let session = match parked {
+            Ok(parked) => parked.map(|parked| parked.session).unwrap_or_default(),
+            Err(error) => {
+                tracing::error!(client_id = &*away.outbox.client_id, %error, "a session cannot be read");
+                Session::default()
+            }
+        };
+        self.end_session(session, &away.outbox);
+    }
+}

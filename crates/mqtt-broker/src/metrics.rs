@@ -1,0 +1,115 @@
+//! Counters: written by every connection, read by `$SYS` and by embedders.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mqtt_session::DropReason;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// The broker's own counters; they only grow, but for the gauges that say so.
+        #[derive(Debug, Default)]
+        pub(crate) struct Metrics {
+            $($(#[$doc])* pub(crate) $name: Counter,)*
+            dropped: [Counter; DropReason::ALL.len()],
+        }
+
+        /// All counters at one moment.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct MetricsSnapshot {
+            $($(#[$doc])* pub $name: u64,)*
+            /// Messages discarded, in the order of [`DropReason::ALL`].
+            pub dropped: [u64; DropReason::ALL.len()],
+        }
+
+        impl Metrics {
+            pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+                MetricsSnapshot {
+                    $($name: self.$name.value(),)*
+                    dropped: std::array::from_fn(|index| self.dropped[index].value()),
+                }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Bytes read from clients.
+    bytes_received,
+    /// Bytes written to clients.
+    bytes_sent,
+    /// Packets of any type read from clients.
+    packets_received,
+    /// Packets of any type written to clients.
+    packets_sent,
+    /// PUBLISH packets read from clients.
+    publish_received,
+    /// PUBLISH packets written to clients, retained ones and repetitions included.
+    publish_sent,
+    /// Payload bytes of PUBLISH packets read.
+    publish_bytes_received,
+    /// Payload bytes of PUBLISH packets written.
+    publish_bytes_sent,
+    /// Connections accepted by a listener or attached.
+    connections_accepted,
+    /// Connections closed because too many were open.
+    connections_refused,
+    /// CONNECTs answered with an error, or broken off before the CONNACK.
+    connects_failed,
+    /// Connections that are admitted now (a gauge).
+    clients_connected,
+    /// The most that were connected at a time.
+    clients_connected_max,
+    /// Sessions that ended because their expiry interval passed.
+    sessions_expired,
+    /// Connections that another one with the same client identifier took over.
+    sessions_taken_over,
+    /// Connections ended for a broken rule of the protocol.
+    violations,
+    /// Connections ended because nothing was heard for one and a half keep-alive intervals.
+    keep_alive_timeouts,
+    /// Wills published.
+    wills_published,
+}
+
+/// One number that many tasks change.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) -> u64 {
+        self.0.fetch_add(count, Ordering::Relaxed) + count
+    }
+
+    pub(crate) fn subtract(&self, count: u64) {
+        self.0.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn raise_to(&self, value: u64) {
+        self.0.fetch_max(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Metrics {
+    /// Counts discarded messages. Called from the drop ledger only.
+    pub(crate) fn count_dropped(&self, reason: DropReason, count: u64) {
+        self.dropped[reason.index()].add(count);
+    }
+}
+
+impl MetricsSnapshot {
+    /// Messages discarded for one reason.
+    #[must_use]
+    pub fn dropped_for(&self, reason: DropReason) -> u64 {
+        self.dropped[reason.index()]
+    }
+
+    /// Messages discarded for any reason.
+    #[must_use]
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.iter().sum()
+    }
+}

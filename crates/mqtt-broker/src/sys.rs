@@ -1,0 +1,110 @@
+//! The `$SYS` tree: the broker's figures as retained messages.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_codec::{Properties, QoS};
+use mqtt_session::{DropReason, Message, NO_PUBLISHER};
+use mqtt_topic::TopicName;
+
+use crate::core::Core;
+use crate::load::Loads;
+
+/// Publishes the tree until the broker stops.
+pub(crate) async fn publish_regularly(core: Arc<Core>, interval: Duration) {
+    let mut loads = Loads::new(interval);
+    let publisher: Arc<str> = Arc::from("$SYS");
+    let mut ticks = tokio::time::interval(interval);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        core.store.expire_retained(core.now());
+        let mut figures = Figures::default();
+        figures.constant(&core);
+        figures.clients(&core);
+        figures.messages(&core);
+        figures.drops(&core);
+        loads.add(&core.metrics.snapshot(), &mut figures);
+        for (topic, value) in figures.entries {
+            publish(&core, &topic, &value, &publisher);
+        }
+    }
+}
+
+fn publish(core: &Core, topic: &str, value: &str, publisher: &Arc<str>) {
+    let topic = format!("$SYS/broker/{topic}");
+    let name = TopicName::parse(&*topic).expect("a topic of ours");
+    let message = Message::new(name, Properties::EMPTY, value.as_bytes(), NO_PUBLISHER, None);
+    core.publish(&message, QoS::AtMostOnce, true, publisher);
+}
+
+/// Topics below `$SYS/broker/` with their values.
+#[derive(Debug, Default)]
+pub(crate) struct Figures {
+    entries: Vec<(String, String)>,
+}
+
+impl Figures {
+    pub(crate) fn add(&mut self, topic: impl Into<String>, value: impl ToString) {
+        self.entries.push((topic.into(), value.to_string()));
+    }
+
+    fn constant(&mut self, core: &Core) {
+        let uptime_s = core.now().duration_since(core.started_at).as_secs();
+        let unix_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.add("version", concat!("martlet ", env!("CARGO_PKG_VERSION")));
+        self.add("uptime", format!("{uptime_s} seconds"));
+        self.add("time", unix_s.as_secs());
+        self.add("started", unix_s.as_secs().saturating_sub(uptime_s));
+    }
+
+    fn clients(&mut self, core: &Core) {
+        let metrics = core.metrics.snapshot();
+        let (online, away) = core.clients.len();
+        let (subscriptions, groups) = core.index.len();
+        self.add("clients/connected", online);
+        self.add("clients/active", online);
+        self.add("clients/disconnected", away);
+        self.add("clients/inactive", away);
+        self.add("clients/total", online + away);
+        self.add("clients/maximum", metrics.clients_connected_max);
+        self.add("clients/expired", metrics.sessions_expired);
+        self.add("clients/taken_over", metrics.sessions_taken_over);
+        self.add("connections/accepted", metrics.connections_accepted);
+        self.add("connections/refused", metrics.connections_refused);
+        self.add("connections/failed", metrics.connects_failed);
+        self.add("connections/violations", metrics.violations);
+        self.add("connections/keep_alive_timeouts", metrics.keep_alive_timeouts);
+        self.add("subscriptions/count", subscriptions);
+        self.add("shared_subscriptions/count", groups);
+    }
+
+    fn messages(&mut self, core: &Core) {
+        let metrics = core.metrics.snapshot();
+        let retained = core.store.retained_totals();
+        self.add("retained messages/count", retained.messages);
+        self.add("store/messages/count", retained.messages);
+        self.add("store/messages/bytes", retained.bytes);
+        self.add("messages/received", metrics.packets_received);
+        self.add("messages/sent", metrics.packets_sent);
+        self.add("messages/dropped", metrics.dropped_total());
+        self.add("messages/retained", retained.messages);
+        self.add("packets/received", metrics.packets_received);
+        self.add("packets/sent", metrics.packets_sent);
+        self.add("publish/messages/received", metrics.publish_received);
+        self.add("publish/messages/sent", metrics.publish_sent);
+        self.add("publish/messages/dropped", metrics.dropped_total());
+        self.add("publish/bytes/received", metrics.publish_bytes_received);
+        self.add("publish/bytes/sent", metrics.publish_bytes_sent);
+        self.add("bytes/received", metrics.bytes_received);
+        self.add("bytes/sent", metrics.bytes_sent);
+        self.add("wills/published", metrics.wills_published);
+    }
+
+    fn drops(&mut self, core: &Core) {
+        let metrics = core.metrics.snapshot();
+        for reason in DropReason::ALL {
+            self.add(format!("drops/{}", reason.name()), metrics.dropped_for(reason));
+        }
+    }
+}
