@@ -68,10 +68,10 @@ impl<K: Eq + Hash, V> FilterTree<K, V> {
     /// Calls `visit` for every subscription whose filter matches `name`, in no particular order. A key with several
     /// matching filters is visited once for each of them. Allocates nothing for names of up to 32 levels.
     pub fn for_each_match(&self, name: TopicName<&str>, mut visit: impl FnMut(&K, &V)) {
+        self.wildcards.for_each_match(name, &mut visit);
         if let Some(subscribers) = self.exact.get(name.as_str()) {
             subscribers.for_each(&mut visit);
         }
-        self.wildcards.for_each_match(name, &mut visit);
     }
 
     /// Subscriptions, that is pairs of filter and key.

@@ -30,9 +30,9 @@ impl<T: Copy, const N: usize> InlineVec<T, N> {
         self.spilled.pop().or_else(|| self.inline.get(self.len).copied())
     }
 
-    pub(crate) fn at(&self, index: usize) -> T {
+    pub(crate) fn at(&mut self, index: usize) -> &mut T {
         debug_assert!(index < self.len);
-        if index < N { self.inline[index] } else { self.spilled[index - N] }
+        if index < N { &mut self.inline[index] } else { &mut self.spilled[index - N] }
     }
 }
 
@@ -45,7 +45,7 @@ mod tests {
         let mut vec = InlineVec::<u32, 4>::new(0);
         (0..9).for_each(|value| vec.push(value));
         assert_eq!(vec.len(), 9);
-        assert_eq!((0..9).map(|index| vec.at(index)).collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
+        assert_eq!((0..9).map(|index| *vec.at(index)).collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
         assert_eq!(core::iter::from_fn(|| vec.pop()).collect::<Vec<_>>(), (0..9).rev().collect::<Vec<_>>());
         vec.push(7);
         assert_eq!((vec.pop(), vec.pop()), (Some(7), None));

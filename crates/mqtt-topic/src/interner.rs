@@ -21,7 +21,24 @@ pub(crate) struct Interner {
 #[derive(Debug)]
 struct Level {
     text: Text,
+    hash: LevelHash,
     uses: u32,
+}
+
+/// The seeded hash of a level text. Of two levels with equal hashes [`Interner::is_text_of`] tells whether they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LevelHash(u32);
+
+impl LevelHash {
+    /// The hash as a number, for combining with others.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    /// A hash table takes its bucket from the lower bits and its tag from the highest.
+    fn spread(self) -> u64 {
+        u64::from(self.0) << 32 | u64::from(self.0)
+    }
 }
 
 /// Most levels are short, and comparing one should not cost another cache miss.
@@ -41,25 +58,30 @@ impl Interner {
         }
     }
 
-    /// The id of a level that is in use.
     #[inline]
-    pub(crate) fn find(&self, text: &str) -> Option<Id> {
-        let hash = hash(&self.hash_builder, text.as_bytes());
-        self.by_text.find(hash, |id| self.levels[*id].text.as_bytes() == text.as_bytes()).copied()
+    pub(crate) fn hash(&self, text: &[u8]) -> LevelHash {
+        let mut hasher = self.hash_builder.build_hasher();
+        hasher.write(text);
+        let hash = hasher.finish();
+        LevelHash((hash >> 32) as u32 ^ hash as u32)
+    }
+
+    /// Whether `id` stands for `text`.
+    #[inline]
+    pub(crate) fn is_text_of(&self, id: Id, text: &[u8]) -> bool {
+        self.levels[id].text.as_bytes() == text
     }
 
     /// The id of a level, which counts as used once more until it is [released](Self::release).
-    pub(crate) fn acquire(&mut self, text: &str) -> Id {
-        if let Some(id) = self.find(text) {
+    pub(crate) fn acquire(&mut self, text: &[u8], hash: LevelHash) -> Id {
+        if let Some(&id) = self.by_text.find(hash.spread(), |id| self.is_text_of(*id, text)) {
             self.levels[id].uses += 1;
             return id;
         }
-        let text = Text::new(text.as_bytes());
+        let text = Text::new(text);
         self.heap_bytes += text.heap_bytes();
-        let key = hash(&self.hash_builder, text.as_bytes());
-        let id = self.levels.insert(Level { text, uses: 1 });
-        let Self { levels, hash_builder, .. } = self;
-        self.by_text.insert_unique(key, id, |other| hash(hash_builder, levels[*other].text.as_bytes()));
+        let id = self.levels.insert(Level { text, hash, uses: 1 });
+        self.by_text.insert_unique(hash.spread(), id, |other| self.levels[*other].hash.spread());
         id
     }
 
@@ -71,8 +93,7 @@ impl Interner {
         }
         let level = self.levels.remove(id);
         self.heap_bytes -= level.text.heap_bytes();
-        let key = hash(&self.hash_builder, level.text.as_bytes());
-        let entry = self.by_text.find_entry(key, |other| *other == id);
+        let entry = self.by_text.find_entry(level.hash.spread(), |other| *other == id);
         entry.expect("every level in use is in the index").remove();
     }
 
@@ -83,19 +104,21 @@ impl Interner {
     /// Frees unused memory and answers the new ids of all levels.
     pub(crate) fn compact(&mut self) -> Moves {
         let moves = self.levels.compact();
-        let Self { levels, hash_builder, .. } = self;
-        let mut by_text = HashTable::with_capacity(levels.len());
-        for (id, level) in levels.iter() {
-            by_text.insert_unique(hash(hash_builder, level.text.as_bytes()), id, |other| {
-                hash(hash_builder, levels[*other].text.as_bytes())
-            });
+        self.by_text = HashTable::with_capacity(self.levels.len());
+        for (id, level) in self.levels.iter() {
+            self.by_text.insert_unique(level.hash.spread(), id, |other| self.levels[*other].hash.spread());
         }
-        self.by_text = by_text;
         moves
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
         self.levels.capacity_bytes() + self.by_text.allocation_size() + self.heap_bytes
+    }
+
+    #[cfg(test)]
+    fn find(&self, text: &[u8]) -> Option<Id> {
+        let hash = self.hash(text);
+        self.by_text.find(hash.spread(), |id| self.is_text_of(*id, text)).copied()
     }
 
     #[cfg(test)]
@@ -132,13 +155,6 @@ impl Text {
     }
 }
 
-#[inline]
-fn hash(hash_builder: &DefaultHashBuilder, text: &[u8]) -> u64 {
-    let mut hasher = hash_builder.build_hasher();
-    hasher.write(text);
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,9 +163,14 @@ mod tests {
     fn a_text_is_kept_once_and_forgotten_with_its_last_use() {
         let long = "x".repeat(INLINE_BYTES + 1);
         for text in ["", "a", &"y".repeat(INLINE_BYTES), &long] {
+            let text = text.as_bytes();
             let mut interner = Interner::new();
-            let id = interner.acquire(text);
-            assert_eq!((interner.acquire(text), interner.find(text), interner.len()), (id, Some(id), 1));
+            let hash = interner.hash(text);
+            let id = interner.acquire(text, hash);
+            assert_eq!(
+                (interner.acquire(text, hash), interner.find(text), interner.len()),
+                (id, Some(id), 1)
+            );
             interner.release(id);
             assert_eq!(interner.find(text), Some(id));
             interner.release(id);

@@ -7,6 +7,7 @@ mod filter_tree;
 mod inline_vec;
 mod interner;
 mod name;
+mod name_levels;
 mod name_tree;
 mod slab;
 mod subscribers;

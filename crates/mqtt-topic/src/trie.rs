@@ -6,12 +6,10 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::TopicName;
 use crate::inline_vec::InlineVec;
-use crate::interner::Interner;
+use crate::interner::{Interner, LevelHash};
+use crate::name_levels::{LEVELS_INLINE, LevelKey, NameLevels};
 use crate::slab::{Id, Slab};
 use crate::subscribers::Subscribers;
-
-/// Names up to this many levels are matched without allocating.
-const LEVELS_INLINE: usize = 32;
 
 /// A trie over filter levels whose nodes lie in one vector. No method recurses, dropping included, since a filter may
 /// have 32,768 levels.
@@ -19,8 +17,8 @@ const LEVELS_INLINE: usize = 32;
 pub(crate) struct Trie<K, V> {
     root: Option<Id>,
     nodes: Slab<Node>,
-    /// The nodes below a `/text` level, found by their own parent and level.
-    literal_children: HashTable<Id>,
+    /// The literal children of all nodes with several, found by their own parent and level.
+    literals: HashTable<Id>,
     hash_builder: DefaultHashBuilder,
     interner: Interner,
     subscribers: Slab<Subscribers<K, V>>,
@@ -33,22 +31,38 @@ struct Node {
     /// The root is its own parent.
     parent: Id,
     /// The text of this level; `None` for the root and for a node below `+`.
-    level: Option<Id>,
+    level: Option<(Id, LevelHash)>,
     plus: Option<Id>,
-    literal_children: u32,
+    literals: Literals,
     /// Of the filter that ends here.
     subscribers: Option<Id>,
     /// Of the filter that goes on with `/#` and ends there.
     multi_level: Option<Id>,
 }
 
+/// The children of a node that stand for a text. Long filters mostly have one way on, which is found without hashing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Literals {
+    None,
+    One(Id),
+    /// So many, all of them in [`Trie::literals`].
+    Indexed(u32),
+}
+
 impl Node {
     fn new(parent: Id) -> Self {
-        Self { parent, level: None, plus: None, literal_children: 0, subscribers: None, multi_level: None }
+        Self {
+            parent,
+            level: None,
+            plus: None,
+            literals: Literals::None,
+            subscribers: None,
+            multi_level: None,
+        }
     }
 
     fn is_unused(&self) -> bool {
-        self.literal_children == 0
+        self.literals == Literals::None
             && self.plus.is_none()
             && self.subscribers.is_none()
             && self.multi_level.is_none()
@@ -64,7 +78,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
         Self {
             root: None,
             nodes: Slab::new(),
-            literal_children: HashTable::new(),
+            literals: HashTable::new(),
             hash_builder: DefaultHashBuilder::default(),
             interner: Interner::new(),
             subscribers: Slab::new(),
@@ -120,7 +134,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
         let mut waiting = InlineVec::<(Id, u32), LEVELS_INLINE>::new((root, 0));
         let mut current = if name.is_dollar() {
             // Wildcards at the first level do not see the name [MQTT-4.7.2-1].
-            levels.at(0).and_then(|level| self.literal_child(root, level?)).map(|node| (node, 1))
+            levels.at(0).and_then(|level| self.literal_child(root, level)).map(|node| (node, 1))
         } else {
             Some((root, 0))
         };
@@ -128,8 +142,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
             let node = &self.nodes[id];
             self.visit_subscribers(node.multi_level, visit); // `a/#` matches `a` and all below (section 4.7.1.2)
             let (literal, plus) = match levels.at(depth) {
-                Some(Some(level)) if node.literal_children > 0 => (self.literal_child(id, level), node.plus),
-                Some(_) => (None, node.plus),
+                Some(level) => (self.literal_child(id, level), node.plus),
                 None => {
                     self.visit_subscribers(node.subscribers, visit);
                     (None, None)
@@ -144,7 +157,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         self.nodes.capacity_bytes()
-            + self.literal_children.allocation_size()
+            + self.literals.allocation_size()
             + self.interner.heap_bytes()
             + self.subscribers.capacity_bytes()
             + self.subscribers_heap_bytes
@@ -157,20 +170,32 @@ impl<K: Eq + Hash, V> Trie<K, V> {
         }
     }
 
+    /// The child of `parent` for a level text.
     #[inline]
-    fn literal_child(&self, parent: Id, level: Id) -> Option<Id> {
-        let hash = edge_hash(&self.hash_builder, parent, level);
-        let is_child = |id: &Id| {
-            let node = &self.nodes[*id];
-            node.parent == parent && node.level == Some(level)
-        };
-        self.literal_children.find(hash, is_child).copied()
+    fn literal_child(&self, parent: Id, level: LevelKey<'_>) -> Option<Id> {
+        match self.nodes[parent].literals {
+            Literals::None => None,
+            Literals::One(only) => self.is_literal(&self.nodes[only], level).then_some(only),
+            Literals::Indexed(_) => {
+                let is_child = |id: &Id| {
+                    let node = &self.nodes[*id];
+                    node.parent == parent && self.is_literal(node, level)
+                };
+                self.literals.find(edge_hash(&self.hash_builder, parent, level.hash), is_child).copied()
+            }
+        }
+    }
+
+    #[inline]
+    fn is_literal(&self, node: &Node, level: LevelKey<'_>) -> bool {
+        let Some((id, hash)) = node.level else { return false };
+        hash == level.hash && self.interner.is_text_of(id, level.text)
     }
 
     fn child(&self, parent: Id, level: &str) -> Option<Id> {
         match level {
             "+" => self.nodes[parent].plus,
-            literal => self.literal_child(parent, self.interner.find(literal)?),
+            text => self.literal_child(parent, LevelKey::new(text.as_bytes(), &self.interner)),
         }
     }
 
@@ -204,21 +229,35 @@ impl<K: Eq + Hash, V> Trie<K, V> {
             self.nodes[parent].plus = Some(child);
             return child;
         }
-        let level = self.interner.acquire(level);
-        node.level = Some(level);
+        let LevelKey { text, hash } = LevelKey::new(level.as_bytes(), &self.interner);
+        node.level = Some((self.interner.acquire(text, hash), hash));
         let child = self.nodes.insert(node);
-        self.nodes[parent].literal_children += 1;
-        self.index_literal(child);
+        self.link_literal(parent, child);
         child
     }
 
-    fn index_literal(&mut self, child: Id) {
-        let Self { nodes, hash_builder, literal_children, .. } = self;
-        let hash = |id: &Id| {
-            let node = &nodes[*id];
-            edge_hash(hash_builder, node.parent, node.level.expect("only literal nodes are indexed"))
+    fn link_literal(&mut self, parent: Id, child: Id) {
+        self.nodes[parent].literals = match self.nodes[parent].literals {
+            Literals::None => Literals::One(child),
+            Literals::One(only) => {
+                self.index_literal(only);
+                self.index_literal(child);
+                Literals::Indexed(2)
+            }
+            Literals::Indexed(count) => {
+                self.index_literal(child);
+                Literals::Indexed(count + 1)
+            }
         };
-        literal_children.insert_unique(hash(&child), child, hash);
+    }
+
+    fn index_literal(&mut self, child: Id) {
+        let hash = |id: &Id| {
+            let node = &self.nodes[*id];
+            let (_, level) = node.level.expect("only literal nodes are indexed");
+            edge_hash(&self.hash_builder, node.parent, level)
+        };
+        self.literals.insert_unique(hash(&child), child, hash);
     }
 
     /// Removes a node and its ancestors as far as nothing needs them.
@@ -240,12 +279,16 @@ impl<K: Eq + Hash, V> Trie<K, V> {
         }
     }
 
-    fn unlink_literal(&mut self, id: Id, parent: Id, level: Id) {
-        let hash = edge_hash(&self.hash_builder, parent, level);
-        let entry = self.literal_children.find_entry(hash, |child| *child == id);
-        entry.expect("every literal node is indexed").remove();
-        self.nodes[parent].literal_children -= 1;
+    fn unlink_literal(&mut self, id: Id, parent: Id, (level, hash): (Id, LevelHash)) {
         self.interner.release(level);
+        let Literals::Indexed(count) = self.nodes[parent].literals else {
+            self.nodes[parent].literals = Literals::None;
+            return;
+        };
+        let hash = edge_hash(&self.hash_builder, parent, hash);
+        let entry = self.literals.find_entry(hash, |child| *child == id);
+        entry.expect("every child of such a node is indexed").remove();
+        self.nodes[parent].literals = if count == 1 { Literals::None } else { Literals::Indexed(count - 1) };
     }
 
     /// Gives memory back after many removals. Costs as much as growing to this size did, and happens only after three
@@ -257,39 +300,23 @@ impl<K: Eq + Hash, V> Trie<K, V> {
         node_moves.apply_option(&mut self.root);
         for node in self.nodes.values_mut() {
             node_moves.apply(&mut node.parent);
-            level_moves.apply_option(&mut node.level);
+            if let Some((level, _)) = &mut node.level {
+                level_moves.apply(level);
+            }
             node_moves.apply_option(&mut node.plus);
+            if let Literals::One(only) = &mut node.literals {
+                node_moves.apply(only);
+            }
             subscriber_moves.apply_option(&mut node.subscribers);
             subscriber_moves.apply_option(&mut node.multi_level);
         }
-        let literals: Vec<Id> =
-            self.nodes.iter().filter(|(_, node)| node.level.is_some()).map(|(id, _)| id).collect();
-        self.literal_children = HashTable::with_capacity(literals.len());
-        literals.into_iter().for_each(|id| self.index_literal(id));
-    }
-}
-
-/// The levels of one name as interned ids, looked up once and only as far as the trie reaches.
-struct NameLevels<'a> {
-    interner: &'a Interner,
-    rest: core::str::Split<'a, char>,
-    ids: InlineVec<Option<Id>, LEVELS_INLINE>,
-}
-
-impl<'a> NameLevels<'a> {
-    fn new(interner: &'a Interner, name: &'a str) -> Self {
-        Self { interner, rest: name.split('/'), ids: InlineVec::new(None) }
-    }
-
-    /// The level at `depth`: `None` past the end of the name, `Some(None)` for a text that no filter holds.
-    #[inline]
-    fn at(&mut self, depth: u32) -> Option<Option<Id>> {
-        let depth = depth as usize;
-        while self.ids.len() <= depth {
-            let text = self.rest.next()?;
-            self.ids.push(self.interner.find(text));
-        }
-        Some(self.ids.at(depth))
+        let is_indexed = |node: &Node| {
+            node.level.is_some() && matches!(self.nodes[node.parent].literals, Literals::Indexed(_))
+        };
+        let indexed: Vec<Id> =
+            self.nodes.iter().filter(|(_, node)| is_indexed(node)).map(|(id, _)| id).collect();
+        self.literals = HashTable::with_capacity(indexed.len());
+        indexed.into_iter().for_each(|id| self.index_literal(id));
     }
 }
 
@@ -302,7 +329,7 @@ fn split_multi_level(filter: &str) -> (Option<&str>, bool) {
 }
 
 #[inline]
-fn edge_hash(hash_builder: &DefaultHashBuilder, parent: Id, level: Id) -> u64 {
+fn edge_hash(hash_builder: &DefaultHashBuilder, parent: Id, level: LevelHash) -> u64 {
     let mut hasher = hash_builder.build_hasher();
     hasher.write_u64(u64::from(parent.number()) << 32 | u64::from(level.number()));
     hasher.finish()
