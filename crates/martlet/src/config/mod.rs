@@ -1,0 +1,18 @@
+//! The configuration of `martlet serve`: texts are resolved against one table of options into typed values.
+
+mod listeners;
+mod print;
+mod problem;
+mod resolve;
+mod settings;
+mod table;
+mod text;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use print::{effective, example, reference};
+pub(crate) use problem::SourceText;
+pub(crate) use resolve::Draft;
+pub(crate) use settings::{Configuration, LogFormat, LogSettings};

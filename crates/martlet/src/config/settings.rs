@@ -1,0 +1,121 @@
+//! The typed end of the configuration.
+
+use std::net::IpAddr;
+
+use mqtt_broker::Settings;
+use mqtt_transport::Url;
+use tracing_subscriber::EnvFilter;
+
+use super::value::{self, Choice, Refusal, Setting, Value};
+
+/// Everything that `martlet serve` can be told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Configuration {
+    /// For the broker.
+    pub(crate) settings: Settings,
+    /// Where to listen; never empty once it is resolved, and then `allow_anonymous` is set in each.
+    pub(crate) listeners: Vec<ListenerEntry>,
+    /// The answer for listeners that do not say it themselves.
+    pub(crate) allow_anonymous: Option<bool>,
+    /// What is logged, and how.
+    pub(crate) log: LogSettings,
+    /// Threads of the runtime; 0 for one per processor.
+    pub(crate) worker_threads: usize,
+}
+
+/// One address to listen on.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ListenerEntry {
+    pub(crate) url: Url,
+    /// Whether clients may connect without logging in; `None` until it is resolved.
+    pub(crate) allow_anonymous: Option<bool>,
+}
+
+impl ListenerEntry {
+    /// Nothing is said about anonymous clients yet.
+    pub(crate) fn new(url: Url) -> Self {
+        Self { url, allow_anonymous: None }
+    }
+
+    /// Whether only this machine can reach it. A name other than `localhost` may lead anywhere.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let host = self.url.host();
+        host.parse().map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip: IpAddr| is_loopback(ip))
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+impl Default for ListenerEntry {
+    fn default() -> Self {
+        Self::new(Url::Tcp { host: "127.0.0.1".to_owned(), port: 1883 })
+    }
+}
+
+/// Where a broker listens that was told nothing.
+pub(crate) fn default_listeners() -> Vec<ListenerEntry> {
+    let ws = Url::Ws { host: "127.0.0.1".to_owned(), port: 8083, path: "/mqtt".to_owned() };
+    vec![ListenerEntry::default(), ListenerEntry::new(ws)]
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct LogSettings {
+    pub(crate) filter: LogFilter,
+    pub(crate) format: LogFormat,
+}
+
+/// A filter whose text was parsed successfully.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LogFilter(String);
+
+impl LogFilter {
+    /// Checks the text.
+    ///
+    /// # Errors
+    /// A sentence that follows the name of the option.
+    pub(crate) fn parse(text: String) -> Result<Self, Vec<Refusal>> {
+        match EnvFilter::builder().parse(&text) {
+            Ok(_) => Ok(Self(text)),
+            Err(error) => Err(vec![Refusal::new(format!("is {text:?}, which is no log filter: {error}"))]),
+        }
+    }
+
+    /// The filter as the subscriber needs it.
+    pub(crate) fn to_env_filter(&self) -> EnvFilter {
+        EnvFilter::new(&self.0)
+    }
+}
+
+impl Default for LogFilter {
+    fn default() -> Self {
+        Self("info".to_owned())
+    }
+}
+
+impl Setting for LogFilter {
+    fn show(&self) -> Value {
+        Value::Text(self.0.clone())
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        Self::parse(value::text(value)?)
+    }
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+impl Choice for LogFormat {
+    const NAMES: &'static [&'static str] = &["auto", "text", "json"];
+    const VALUES: &'static [Self] = &[Self::Auto, Self::Text, Self::Json];
+}

@@ -1,0 +1,217 @@
+//! The one table of options: it resolves a configuration, prints it, and writes the reference.
+
+use super::settings::{Configuration, ListenerEntry, LogFormat};
+use super::value::{Kind, Refusal, Setting, Value};
+use mqtt_broker::SharedStrategy;
+use mqtt_codec::Version;
+use mqtt_store::Overflow;
+
+/// One option of `T`.
+pub(crate) struct Row<T: 'static> {
+    /// Section and name, such as `limits.connections_max`; an option of the top level has no section.
+    pub(crate) key: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) unit: Unit,
+    /// Whether a running broker takes a new value over. None does yet.
+    pub(crate) reloadable: bool,
+    /// For operators: what it does, and what its special values mean.
+    pub(crate) doc: &'static str,
+    pub(crate) show: fn(&T) -> Value,
+    pub(crate) store: fn(&mut T, Value) -> Result<(), Vec<Refusal>>,
+}
+
+impl<T> Row<T> {
+    /// Section (empty for the top level) and name.
+    pub(crate) fn split_key(&self) -> (&'static str, &'static str) {
+        self.key.rsplit_once('.').unwrap_or(("", self.key))
+    }
+}
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    None,
+    Bytes,
+    Milliseconds,
+    Seconds,
+}
+
+impl Unit {
+    /// The word for the reference; empty for plain numbers.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Bytes => "bytes",
+            Self::Milliseconds => "milliseconds",
+            Self::Seconds => "seconds",
+        }
+    }
+}
+
+/// Sections in the order of the reference, with what they are about.
+pub(crate) const SECTIONS: &[(&str, &str)] = &[
+    ("", "Options that belong to no section stand at the top of the file."),
+    (
+        "protocol",
+        "What clients are offered: the values that a CONNACK announces, and the bounds of a session.",
+    ),
+    ("limits", "Bounds that protect the broker, on connections and on what one connection may hold."),
+    ("queue", "Messages that wait for one session, whether its client is connected or away."),
+    ("retained", "The most that may be retained."),
+    ("shared", "Shared subscriptions (`$share/NAME/FILTER`)."),
+    ("topics", "Rules on topics that hold for every client."),
+    ("sys", "The `$SYS` tree: the broker's own figures as retained messages."),
+    ("log", "What is logged, and how. Log lines go to standard error."),
+    ("runtime", "The process itself."),
+];
+
+/// About `[[listener]]`, for the reference.
+pub(crate) const LISTENER_DOC: &str = "An address that is listened on; the block may be repeated. With no listener at all, \
+the broker listens on `tcp://127.0.0.1:1883` and `ws://127.0.0.1:8083/mqtt`. `--listen URL` replaces the listeners of the file.";
+
+macro_rules! row {
+    ($type:ty, $key:literal, $($path:ident).+, $kind:expr, $unit:ident, $doc:literal) => {
+        Row::<$type> {
+            key: $key,
+            kind: $kind,
+            unit: Unit::$unit,
+            reloadable: false,
+            doc: $doc,
+            show: |target| Setting::show(&target.$($path).+),
+            store: |target, value| {
+                target.$($path).+ = Setting::read(value)?;
+                Ok(())
+            },
+        }
+    };
+}
+
+macro_rules! rows {
+    ($type:ty: $(($key:literal, $($path:ident).+, $kind:expr, $unit:ident, $doc:literal),)*) => {
+        &[$(row!($type, $key, $($path).+, $kind, $unit, $doc)),*]
+    };
+}
+
+const U16_MAX: u64 = u16::MAX as u64;
+const U32_MAX: u64 = u32::MAX as u64;
+const PACKET_BYTES_MAX: u64 = mqtt_session::PACKET_BYTES_MAX as u64;
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// The options of `[[listener]]`.
+pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
+    ("url", url, Kind::Text, None,
+        "Where to listen: `tcp://HOST:PORT` or `ws://HOST:PORT/PATH`. Port 0 takes any free port. Must be given."),
+    ("allow_anonymous", allow_anonymous, Kind::Boolean, None,
+        "Whether clients may connect without logging in. Not given, the option `allow_anonymous` of the top \
+         level decides; if that is not given either, only a loopback address admits them."),
+};
+
+/// All other options.
+pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
+    ("allow_anonymous", allow_anonymous, Kind::Boolean, None,
+        "Whether clients may connect without logging in, for listeners that do not say it themselves. Not \
+         given, only listeners on a loopback address admit them, and others refuse to start."),
+
+    ("protocol.version_min", settings.policy.version_min, Kind::choice::<Version>(), None,
+        "Lowest version of MQTT that is admitted."),
+    ("protocol.version_max", settings.policy.version_max, Kind::choice::<Version>(), None,
+        "Highest version of MQTT that is admitted."),
+    ("protocol.receive_maximum", settings.policy.ours.receive_maximum, Kind::integer(1, U16_MAX), None,
+        "QoS 1 and 2 messages that a client may have under way to the broker. An MQTT 5 client that exceeds it \
+         is disconnected with reason 0x93."),
+    ("protocol.inflight_max", settings.policy.inflight_max, Kind::integer(1, U16_MAX), None,
+        "QoS 1 and 2 messages that the broker has under way to one client at most, whatever the client allows."),
+    ("protocol.maximum_packet_size_bytes", settings.policy.ours.maximum_packet_size_bytes,
+        Kind::integer(64, PACKET_BYTES_MAX), Bytes,
+        "Size of the largest packet that a client may send."),
+    ("protocol.topic_alias_maximum", settings.policy.ours.topic_alias_maximum, Kind::integer(0, U16_MAX), None,
+        "Topic aliases that a client may set; 0 for none."),
+    ("protocol.topic_alias_assign_max", settings.policy.topic_alias_assign_max, Kind::integer(0, U16_MAX), None,
+        "Topic aliases that the broker sets towards one client at most, whatever the client allows; 0 for none."),
+    ("protocol.maximum_qos", settings.policy.maximum_qos, Kind::integer(0, 2), None,
+        "Highest quality of service at which a client may publish."),
+    ("protocol.keep_alive_max_s", settings.policy.keep_alive_max_s, Kind::integer(0, U16_MAX), Seconds,
+        "Longest Keep Alive. An MQTT 5 client that asks for more, or for none, is given this one; older \
+         clients cannot be told and keep their own. 0 for no maximum."),
+    ("protocol.session_expiry_max_s", settings.policy.session_expiry_max_s, Kind::integer(0, U32_MAX), Seconds,
+        "Longest Session Expiry Interval that is granted. 4294967295 for no end."),
+    ("protocol.session_expiry_v3_s", settings.policy.session_expiry_v3_s, Kind::integer(0, U32_MAX), Seconds,
+        "Time that a session of an MQTT 3 client with Clean Session 0 is kept after its connection ended. \
+         4294967295 for no end."),
+    ("protocol.client_id_bytes_max", settings.policy.client_id_bytes_max, Kind::integer(23, U16_MAX), Bytes,
+        "Length of the longest client identifier."),
+    ("protocol.empty_client_id_allowed", settings.policy.empty_client_id_allowed, Kind::Boolean, None,
+        "Whether a client may leave the choice of its identifier to the broker."),
+    ("protocol.retain_available", settings.policy.retain_available, Kind::Boolean, None,
+        "Whether retained messages are supported."),
+    ("protocol.wildcard_subscription_available", settings.policy.wildcard_subscription_available,
+        Kind::Boolean, None,
+        "Whether subscriptions may hold the wildcards `+` and `#`."),
+    ("protocol.subscription_identifiers_available", settings.policy.subscription_identifiers_available,
+        Kind::Boolean, None,
+        "Whether subscriptions may have identifiers."),
+    ("protocol.shared_subscription_available", settings.policy.shared_subscription_available, Kind::Boolean, None,
+        "Whether shared subscriptions are supported."),
+    ("protocol.response_information", settings.policy.response_information, Kind::Text, None,
+        "What a client that asks for Response Information is given: the start of its response topics. \
+         Empty to give nothing."),
+
+    ("limits.connections_max", settings.limits.connections_max, Kind::at_least(1), None,
+        "Connections at a time, over all listeners. One more is closed at once."),
+    ("limits.parked_sessions_max", settings.limits.parked_sessions_max, Kind::at_least(0), None,
+        "Sessions of clients that are away. When there are so many, further sessions end with their connection."),
+    ("limits.connect_timeout_ms", settings.limits.connect_timeout, Kind::integer(1, DAY_MS), Milliseconds,
+        "Time from an accepted connection to its complete CONNECT packet, the WebSocket handshake included."),
+    ("limits.connect_bytes_max", settings.limits.connect_bytes_max, Kind::integer(64, PACKET_BYTES_MAX), Bytes,
+        "Size of the largest CONNECT packet."),
+    ("limits.outbox_bytes_high", settings.limits.outbox_bytes_high, Kind::at_least(1), Bytes,
+        "Bytes that may wait for one connected client before those who publish to it are slowed down."),
+    ("limits.stall_timeout_ms", settings.limits.stall_timeout, Kind::integer(0, DAY_MS), Milliseconds,
+        "Time that a client which does not read may slow down its publishers. After that, QoS 0 messages to it \
+         are dropped and QoS 1 and 2 messages fill its queue until it reads again."),
+    ("limits.subscriptions_max", settings.limits.subscriptions_max, Kind::at_least(1), None,
+        "Subscriptions of one session."),
+    ("limits.topic_levels_max", settings.limits.topic_levels_max, Kind::integer(1, 65_536), None,
+        "Levels of a topic name or topic filter."),
+    ("limits.topic_bytes_max", settings.limits.topic_bytes_max, Kind::integer(1, U16_MAX), Bytes,
+        "Length of a topic name or topic filter."),
+    ("limits.linger_ms", settings.limits.linger, Kind::integer(0, DAY_MS), Milliseconds,
+        "Time that a client gets to read the last packet (a DISCONNECT) before its connection is closed."),
+    ("limits.shutdown_timeout_ms", settings.limits.shutdown_timeout, Kind::integer(0, DAY_MS), Milliseconds,
+        "Time that a shutdown waits for connections to end."),
+
+    ("queue.messages_max", settings.queue.messages_max, Kind::at_least(0), None,
+        "Messages that may wait for one session."),
+    ("queue.bytes_max", settings.queue.bytes_max, Kind::at_least(0), Bytes,
+        "Bytes that may wait for one session."),
+    ("queue.overflow", settings.queue.overflow, Kind::choice::<Overflow>(), None,
+        "What happens at either limit: the message that comes is dropped, or those that have waited longest."),
+    ("queue.qos0_offline", settings.limits.queue_qos0_offline, Kind::Boolean, None,
+        "Whether QoS 0 messages wait, too, for a client that is away."),
+
+    ("retained.messages_max", settings.retained.messages_max, Kind::at_least(0), None,
+        "Messages that may be retained."),
+    ("retained.bytes_max", settings.retained.bytes_max, Kind::at_least(0), Bytes,
+        "Bytes that retained messages may use."),
+
+    ("shared.strategy", settings.shared_strategy, Kind::choice::<SharedStrategy>(), None,
+        "How the receiver of a message is chosen among the members: in turn; at random; the same one until it \
+         leaves; the same one for all messages of a publisher; the same one for all messages on a topic."),
+
+    ("topics.subscribe_denied", settings.topics.subscribe_denied, Kind::List, None,
+        "Topic filters that nobody may subscribe to. A subscription is refused if its filter is the same text."),
+    ("topics.denial_reveals_reason", settings.topics.denial_reveals_reason, Kind::Boolean, None,
+        "Whether a refused subscription is told the reason. If not, it is answered with 0x80."),
+
+    ("sys.interval_ms", settings.sys.interval, Kind::integer(0, DAY_MS), Milliseconds,
+        "Time between two publications of the figures; 0 to publish nothing."),
+
+    ("log.filter", log.filter, Kind::Text, None,
+        "What is logged: `error`, `warn`, `info`, `debug` or `trace`, also by part, such as \
+         `info,mqtt_broker=debug`. `--log` and the environment variable `RUST_LOG` override it."),
+    ("log.format", log.format, Kind::choice::<LogFormat>(), None,
+        "Lines for people, or one JSON object per line; `auto` is `text` on a terminal and `json` elsewhere."),
+
+    ("runtime.worker_threads", worker_threads, Kind::integer(0, 1024), None,
+        "Threads that serve connections; 0 for one per processor."),
+};

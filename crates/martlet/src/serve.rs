@@ -1,0 +1,113 @@
+//! `martlet serve`: from a configuration to a running broker, and back down.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use mqtt_broker::{Broker, ListenerSettings};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::info;
+
+use crate::cli::{self, ServeArguments};
+use crate::config::{self, Configuration};
+use crate::exit::Failure;
+use crate::{logging, output};
+
+/// Runs the broker until a signal ends it.
+///
+/// # Errors
+/// A wrong configuration, an address that cannot be opened, a file that cannot be written.
+pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
+    if let Some(directory) = &arguments.data_dir {
+        return Err(Failure::usage(format_args!(
+            "--data-dir {}: this version keeps everything in memory, nothing would be written there",
+            directory.display(),
+        )));
+    }
+    let configuration = cli::configuration(arguments, |name| std::env::var(name).ok())?;
+    if arguments.print_config {
+        return output::print(&config::effective(&configuration));
+    }
+    logging::start(&configuration.log);
+    let runtime = runtime(configuration.worker_threads).map_err(Failure::failed)?;
+    let ended = runtime.block_on(serve(configuration, arguments.print_addresses.as_deref()));
+    // Whatever a second signal left unfinished is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+fn runtime(worker_threads: usize) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if worker_threads > 0 {
+        builder.worker_threads(worker_threads);
+    }
+    builder.thread_name("martlet").enable_all().build()
+}
+
+async fn serve(configuration: Configuration, addresses_file: Option<&Path>) -> Result<(), Failure> {
+    // Taken before the listeners open: from the first connection on, a signal shuts down gracefully.
+    let mut signals = Signals::take().map_err(Failure::failed)?;
+    let broker = start(configuration).await?;
+    let addresses: Vec<String> = broker.addresses().iter().map(ToString::to_string).collect();
+    for url in &addresses {
+        info!(%url, "listening");
+    }
+    if let Some(path) = addresses_file {
+        let written = write_whole(path, &(addresses.join("\n") + "\n"));
+        written.map_err(|error| Failure::failed(format_args!("{}: {error}", path.display())))?;
+    }
+    let name = signals.next().await;
+    info!(signal = name, "shutting down; a second signal ends at once");
+    tokio::select! {
+        () = broker.shutdown() => {
+            info!("shut down");
+            Ok(())
+        }
+        name = signals.next() => Err(Failure::failed(format_args!("{name}: ended before the shutdown was complete"))),
+    }
+}
+
+async fn start(configuration: Configuration) -> Result<Broker, Failure> {
+    let mut builder = Broker::builder().settings(configuration.settings);
+    for entry in configuration.listeners {
+        let allow_anonymous = entry.allow_anonymous.expect("a resolved listener knows");
+        builder = builder.listen(ListenerSettings { url: entry.url, allow_anonymous });
+    }
+    builder.start().await.map_err(Failure::failed)
+}
+
+/// The signals that ask for the end.
+#[derive(Debug)]
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn take() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// Writes a file so that a reader sees all of it or nothing.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
