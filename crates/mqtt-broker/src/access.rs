@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use mqtt_codec::{QoS, ReasonCode, Version};
+use mqtt_session::Refusal;
 use mqtt_topic::{TopicFilter, TopicName};
 
 /// What a client shows when it connects.
@@ -40,8 +41,9 @@ pub trait Access: fmt::Debug + Send + Sync + 'static {
     /// Admits a client, or says why not: the reason goes into the CONNACK.
     ///
     /// # Errors
-    /// The reason of the refusal, such as [`ReasonCode::BadUserNameOrPassword`].
-    fn authenticate(&self, login: &Login<'_>) -> Result<(), ReasonCode>;
+    /// The reason of the refusal, such as [`ReasonCode::BadUserNameOrPassword`], perhaps with a text or
+    /// with another server to go to.
+    fn authenticate(&self, login: &Login<'_>) -> Result<(), Refusal>;
 
     /// Whether a client may publish to a topic. Asked once for each topic of a connection while nothing
     /// changes, so the answer must not depend on the single message.
@@ -62,7 +64,7 @@ pub trait Access: fmt::Debug + Send + Sync + 'static {
 pub struct AnonymousOnly;
 
 impl Access for AnonymousOnly {
-    fn authenticate(&self, login: &Login<'_>) -> Result<(), ReasonCode> {
-        if login.anonymous_allowed { Ok(()) } else { Err(ReasonCode::NotAuthorized) }
+    fn authenticate(&self, login: &Login<'_>) -> Result<(), Refusal> {
+        if login.anonymous_allowed { Ok(()) } else { Err(ReasonCode::NotAuthorized.into()) }
     }
 }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use mqtt_codec::ReasonCode;
-use mqtt_session::AuthenticationMethod;
+use mqtt_codec::QoS;
+use mqtt_session::{AuthenticationMethod, Message, Refusal};
 use mqtt_store::{MemoryStore, Store};
 use mqtt_transport::{Connection as Stream, Incoming, Listener, ListenerOptions, Url};
 use parking_lot::Mutex;
@@ -24,6 +24,7 @@ use crate::drops::{DropLedger, Dropped};
 use crate::index::Index;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outbox::OutboxLimits;
+use crate::peers::Peers;
 use crate::timetable::Timetable;
 use crate::{Settings, sys};
 
@@ -43,6 +44,7 @@ pub struct Builder {
     listeners: Vec<ListenerSettings>,
     store: Option<Arc<dyn Store>>,
     access: Option<Arc<dyn Access>>,
+    peers: Option<Arc<dyn Peers>>,
     methods: HashMap<Box<str>, Arc<dyn AuthenticationMethod>>,
 }
 
@@ -74,7 +76,6 @@ struct Running {
 #[derive(Debug)]
 struct Open {
     count: AtomicUsize,
-    stopping: watch::Sender<bool>,
     none_left: tokio::sync::Notify,
 }
 
@@ -113,6 +114,13 @@ impl Builder {
         self
     }
 
+    /// Makes the broker one node of many.
+    #[must_use]
+    pub fn peers(mut self, peers: Arc<dyn Peers>) -> Self {
+        self.peers = Some(peers);
+        self
+    }
+
     /// Adds a method of enhanced authentication under its name.
     #[must_use]
     pub fn authentication_method(mut self, method: Arc<dyn AuthenticationMethod>) -> Self {
@@ -134,11 +142,7 @@ impl Builder {
             let opened = opened.map_err(|source| StartError { url: listener.url.clone(), source })?;
             bound.push((opened, listener.allow_anonymous));
         }
-        let open = Arc::new(Open {
-            count: AtomicUsize::new(0),
-            stopping: watch::Sender::new(false),
-            none_left: tokio::sync::Notify::new(),
-        });
+        let open = Arc::new(Open { count: AtomicUsize::new(0), none_left: tokio::sync::Notify::new() });
         let urls = bound.iter().map(|(listener, _)| listener.url().clone()).collect();
         let core = Arc::new(self.into_core());
         let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
@@ -165,12 +169,15 @@ impl Builder {
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(retained))),
             access: self.access.unwrap_or_else(|| Arc::new(AnonymousOnly)),
             methods: self.methods,
-            index: Index::new(self.settings.shared_strategy),
+            index: Index::new(self.settings.shared_strategy, self.peers.clone()),
+            peers: self.peers,
             clients: Clients::default(),
             timetable: Timetable::default(),
             metrics: Metrics::default(),
             drops: DropLedger::default(),
+            peer_id: Arc::from("$peer"),
             started_at: Instant::now().into_std(),
+            stopping: watch::Sender::new(false),
             id_hasher: std::hash::RandomState::new(),
             settings: self.settings,
         }
@@ -201,13 +208,20 @@ impl Broker {
         });
     }
 
-    /// Disconnects a client with a reason; whether it was connected.
-    pub fn disconnect(&self, client_id: &str, reason: ReasonCode) -> bool {
+    /// Disconnects a client with a reason, a text and perhaps another server to go to (section 4.11).
+    /// Whether it was connected. A will is published as for any end that the client did not ask for.
+    pub fn disconnect(&self, client_id: &str, reason: impl Into<Refusal>) -> bool {
         let handle = self.core.clients.find(client_id);
         if let Some(handle) = &handle {
-            handle.order(Order::Disconnect(reason));
+            handle.order(Order::Disconnect(reason.into()));
         }
         handle.is_some()
+    }
+
+    /// Stores and routes a message that another node's [`Peers`](crate::Peers) brought here. It is not told
+    /// to the peers again.
+    pub fn deliver_from_peer(&self, message: &Message, qos: QoS, retain: bool) {
+        self.core.publish_here(message, qos, retain, &self.core.peer_id);
     }
 
     /// All counters at this moment.
@@ -226,7 +240,7 @@ impl Broker {
     /// closes. Returns when all connections have ended or the shutdown timeout has passed.
     pub async fn shutdown(&self) {
         let open = &self.running.open;
-        open.stopping.send_replace(true);
+        self.core.stopping.send_replace(true);
         for handle in self.core.clients.online() {
             handle.order(Order::ShutDown);
         }
@@ -254,7 +268,7 @@ impl Broker {
 
 /// Accepts until the broker stops. Each connection's handshake runs in its own task.
 async fn accept(core: Arc<Core>, listener: Listener, anonymous_allowed: bool, open: Arc<Open>) {
-    let mut stopping = open.stopping.subscribe();
+    let mut stopping = core.stopping.subscribe();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -276,13 +290,15 @@ async fn accept(core: Arc<Core>, listener: Listener, anonymous_allowed: bool, op
 async fn welcome(core: Arc<Core>, incoming: Incoming, anonymous_allowed: bool, place: Place) {
     let peer = Peer { address: Some(incoming.peer()), anonymous_allowed };
     let until = Instant::now() + core.settings.limits.connect_timeout;
-    match tokio::time::timeout_at(until, incoming.handshake()).await {
-        Ok(Ok(stream)) => serve(core, stream, peer, until).await,
-        Ok(Err(error)) => {
+    let handshake = tokio::time::timeout_at(until, incoming.handshake());
+    match core.unless_stopping(handshake).await {
+        None => {}
+        Some(Ok(Ok(stream))) => serve(core, stream, peer, until).await,
+        Some(Ok(Err(error))) => {
             core.metrics.connects_failed.add(1);
             tracing::debug!(address = ?peer.address, %error, "handshake failed");
         }
-        Err(_) => {
+        Some(Err(_)) => {
             core.metrics.connects_failed.add(1);
             tracing::debug!(address = ?peer.address, "no handshake in time");
         }
@@ -293,7 +309,7 @@ async fn welcome(core: Arc<Core>, incoming: Incoming, anonymous_allowed: bool, p
 fn take_place(core: &Core, open: &Arc<Open>) -> Option<Place> {
     let before = open.count.fetch_add(1, Ordering::AcqRel);
     let place = Place(open.clone());
-    if before >= core.settings.limits.connections_max || *open.stopping.borrow() {
+    if before >= core.settings.limits.connections_max || *core.stopping.borrow() {
         core.metrics.connections_refused.add(1);
         return None;
     }

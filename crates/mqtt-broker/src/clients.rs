@@ -8,8 +8,7 @@ use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
 use hashbrown::HashMap;
-use mqtt_codec::ReasonCode;
-use mqtt_session::{Session, WillMessage};
+use mqtt_session::{Refusal, Session, WillMessage};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
@@ -46,7 +45,7 @@ pub(crate) enum Order {
     /// Give the session to a new connection of the same client ([MQTT-3.1.4-3]).
     HandOver { clean_start: bool, to: oneshot::Sender<Option<HandedOver>> },
     /// Leave with this reason.
-    Disconnect(ReasonCode),
+    Disconnect(Refusal),
     /// Send what can be sent, say 0x8B and leave.
     ShutDown,
 }

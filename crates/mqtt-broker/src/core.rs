@@ -8,6 +8,7 @@ use mqtt_codec::QoS;
 use mqtt_session::{AuthenticationMethod, Delivery, DropReason, Hop, Message, Session, WillMessage};
 use mqtt_store::{RetainOutcome, Retained, Store, StoreError};
 use mqtt_topic::{TopicFilter, TopicName};
+use tokio::sync::watch;
 
 use crate::Settings;
 use crate::access::Access;
@@ -16,6 +17,7 @@ use crate::drops::DropLedger;
 use crate::index::{Index, Route, Target};
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxLimits};
+use crate::peers::Peers;
 use crate::timetable::{Due, Timetable};
 
 /// The shared parts of one broker.
@@ -25,13 +27,18 @@ pub(crate) struct Core {
     pub(crate) outbox_limits: OutboxLimits,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) access: Arc<dyn Access>,
+    pub(crate) peers: Option<Arc<dyn Peers>>,
     pub(crate) methods: HashMap<Box<str>, Arc<dyn AuthenticationMethod>>,
     pub(crate) index: Index,
     pub(crate) clients: Clients,
     pub(crate) timetable: Timetable,
     pub(crate) metrics: Metrics,
     pub(crate) drops: DropLedger,
+    /// Stands for the publisher of messages from other nodes in the drop ledger.
+    pub(crate) peer_id: Arc<str>,
     pub(crate) started_at: Instant,
+    /// Set once, when the broker stops.
+    pub(crate) stopping: watch::Sender<bool>,
     /// Keyed with random bytes of the system (SipHash), for identifiers that we assign.
     pub(crate) id_hasher: std::hash::RandomState,
 }
@@ -73,6 +80,15 @@ impl Core {
         let serial = self.index.new_key();
         let [a, b] = [0u8, 1].map(|salt| self.id_hasher.hash_one((serial, salt)));
         format!("auto-{serial:x}-{a:016x}{b:016x}").into()
+    }
+
+    /// Runs what must not hold up a shutdown; `None` if the broker stops first.
+    pub(crate) async fn unless_stopping<F: Future>(&self, work: F) -> Option<F::Output> {
+        let mut stopping = self.stopping.subscribe();
+        tokio::select! {
+            output = work => Some(output),
+            _ = stopping.wait_for(|stopping| *stopping) => None,
+        }
     }
 
     /// Whether one more session may be kept for a client that is away.
@@ -157,8 +173,21 @@ impl Core {
         outcome
     }
 
+    /// Tells the other nodes, if there are any, of a message published here.
+    pub(crate) fn tell_peers(&self, message: &Message, qos: QoS, retain: bool) {
+        if let Some(peers) = &self.peers {
+            peers.published(message, qos, retain);
+        }
+    }
+
     /// Publishes a message that no connection sent: a will, a `$SYS` figure.
     pub(crate) fn publish(&self, message: &Message, qos: QoS, retain: bool, publisher_id: &Arc<str>) {
+        self.tell_peers(message, qos, retain);
+        self.publish_here(message, qos, retain, publisher_id);
+    }
+
+    /// Stores and routes a message on this node alone.
+    pub(crate) fn publish_here(&self, message: &Message, qos: QoS, retain: bool, publisher_id: &Arc<str>) {
         if retain {
             // A full store was counted; receivers that are subscribed now still get it.
             self.retain(message, qos, publisher_id).ok();

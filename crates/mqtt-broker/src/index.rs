@@ -13,6 +13,7 @@ use parking_lot::RwLock;
 
 use crate::SharedStrategy;
 use crate::outbox::Outbox;
+use crate::peers::Peers;
 
 /// The subscription index: one tree for all sessions, and a generation that counts its changes.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Index {
     generation: AtomicU64,
     next_key: AtomicU64,
     strategy: SharedStrategy,
+    peers: Option<Arc<dyn Peers>>,
 }
 
 #[derive(Default)]
@@ -30,6 +32,8 @@ struct IndexState {
     /// Shared subscriptions by their whole text.
     groups: HashMap<Box<str>, Arc<Group>>,
     groups_by_key: HashMap<u64, Arc<Group>>,
+    /// Subscriptions by filter. Kept only where other nodes have to know of each first and last one.
+    interest: HashMap<Box<str>, usize>,
 }
 
 impl fmt::Debug for IndexState {
@@ -90,12 +94,13 @@ impl Route {
 }
 
 impl Index {
-    pub(crate) fn new(strategy: SharedStrategy) -> Self {
+    pub(crate) fn new(strategy: SharedStrategy, peers: Option<Arc<dyn Peers>>) -> Self {
         Self {
             state: RwLock::default(),
             generation: AtomicU64::new(1),
             next_key: AtomicU64::new(1),
             strategy,
+            peers,
         }
     }
 
@@ -116,17 +121,21 @@ impl Index {
     pub(crate) fn subscribe<S: AsRef<str>>(&self, filter: &TopicFilter<S>, member: Member) {
         let key = member.outbox.key;
         let mut state = self.state.write();
-        if filter.share_name().is_some() {
+        let is_new = if filter.share_name().is_none() {
+            state.tree.insert(filter, key, Entry::Session(member)).is_none()
+        } else {
             let group = match state.groups.get(filter.as_str()) {
                 Some(group) => group.clone(),
                 None => self.add_group(&mut state, filter),
             };
-            drop(state);
-            group.join(member);
-        } else {
-            state.tree.insert(filter, key, Entry::Session(member));
-        }
+            group.join(member)
+        };
+        let is_first = is_new && self.peers.is_some() && state.add_interest(filter.as_str());
+        drop(state);
         self.changed();
+        if is_first && let Some(peers) = &self.peers {
+            peers.interest_began(&filter.as_ref());
+        }
     }
 
     fn add_group<S: AsRef<str>>(&self, state: &mut IndexState, filter: &TopicFilter<S>) -> Arc<Group> {
@@ -140,17 +149,17 @@ impl Index {
     /// Removes a session's subscription.
     pub(crate) fn unsubscribe<S: AsRef<str>>(&self, filter: &TopicFilter<S>, session: u64) {
         let mut state = self.state.write();
-        if filter.share_name().is_none() {
-            state.tree.remove(filter, &session);
-        } else if let Some(group) = state.groups.get(filter.as_str()).cloned()
-            && group.leave(session)
-        {
-            state.groups.remove(filter.as_str());
-            state.groups_by_key.remove(&group.key);
-            state.tree.remove(filter, &group.key);
-        }
+        let existed = if filter.share_name().is_none() {
+            state.tree.remove(filter, &session).is_some()
+        } else {
+            state.leave_group(filter, session)
+        };
+        let was_last = existed && self.peers.is_some() && state.remove_interest(filter.as_str());
         drop(state);
         self.changed();
+        if was_last && let Some(peers) = &self.peers {
+            peers.interest_ended(&filter.as_ref());
+        }
     }
 
     /// Where a message of `publisher` on `topic` goes now.
@@ -186,6 +195,38 @@ impl Index {
     }
 }
 
+impl IndexState {
+    /// Whether the session was a member. A group without members is removed.
+    fn leave_group<S: AsRef<str>>(&mut self, filter: &TopicFilter<S>, session: u64) -> bool {
+        let Some(group) = self.groups.get(filter.as_str()).cloned() else { return false };
+        let (was_member, is_empty) = group.leave(session);
+        if is_empty {
+            self.groups.remove(filter.as_str());
+            self.groups_by_key.remove(&group.key);
+            self.tree.remove(filter, &group.key);
+        }
+        was_member
+    }
+
+    /// Whether it is the first of its filter.
+    fn add_interest(&mut self, filter: &str) -> bool {
+        let count = self.interest.entry(filter.into()).or_insert(0);
+        *count += 1;
+        *count == 1
+    }
+
+    /// Whether it was the last of its filter.
+    fn remove_interest(&mut self, filter: &str) -> bool {
+        let Some(count) = self.interest.get_mut(filter) else { return false };
+        *count -= 1;
+        let was_last = *count == 0;
+        if was_last {
+            self.interest.remove(filter);
+        }
+        was_last
+    }
+}
+
 impl Target {
     /// One copy for a session with several matching subscriptions, with all their identifiers
     /// ([MQTT-3.3.4-2], [MQTT-3.3.4-4], [MQTT-3.3.4-5]).
@@ -213,19 +254,24 @@ impl Group {
         }
     }
 
-    fn join(&self, member: Member) {
+    /// Whether the session was not a member before.
+    fn join(&self, member: Member) -> bool {
         let mut members = self.members.write();
-        match members.iter_mut().find(|other| other.outbox.key == member.outbox.key) {
+        let same = members.iter_mut().find(|other| other.outbox.key == member.outbox.key);
+        let is_new = same.is_none();
+        match same {
             Some(same) => *same = member,
             None => members.push(member),
         }
+        is_new
     }
 
-    /// Whether nobody is left.
-    fn leave(&self, session: u64) -> bool {
+    /// Whether the session was a member, and whether nobody is left.
+    fn leave(&self, session: u64) -> (bool, bool) {
         let mut members = self.members.write();
+        let before = members.len();
         members.retain(|member| member.outbox.key != session);
-        members.is_empty()
+        (members.len() < before, members.is_empty())
     }
 
     fn choose(&self, strategy: SharedStrategy, topic: &str, publisher: u64) -> Option<Target> {

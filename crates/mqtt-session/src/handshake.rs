@@ -3,6 +3,7 @@
 use bytes::BufMut;
 use mqtt_codec::{
     Connack, Connect, EncodeError, Packet, PropertiesBuf, Property, QoS, ReasonCode, Version, encode,
+    encoded_len,
 };
 
 use crate::{Policy, TheirLimits, Violation, WillMessage};
@@ -89,7 +90,8 @@ impl Opening {
     /// Writes the CONNACK that admits the client.
     ///
     /// # Errors
-    /// It would be larger than the client accepts or than can be encoded.
+    /// It is larger than the client accepts ([MQTT-3.1.2-24]) or than can be encoded; nothing was written.
+    /// All that it says the client must be told, so the client cannot be admitted.
     pub fn write_connack<B: BufMut>(
         &self,
         policy: &Policy,
@@ -109,7 +111,11 @@ impl Opening {
         }
         let connack =
             Connack { session_present, reason: ReasonCode::Success, properties: properties.as_properties() };
-        encode(&Packet::Connack(connack), self.version, out).map(drop)
+        let packet = Packet::Connack(connack);
+        if encoded_len(&packet, self.version)? > self.theirs.maximum_packet_size_bytes as usize {
+            return Err(EncodeError::PacketTooLarge);
+        }
+        encode(&packet, self.version, out).map(drop)
     }
 
     fn announce(&self, policy: &Policy, properties: &mut PropertiesBuf) -> Result<(), EncodeError> {
@@ -139,14 +145,44 @@ impl Opening {
     }
 }
 
+/// Why a client is not admitted, and what it is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Reason Code of the CONNACK.
+    pub reason: ReasonCode,
+    /// Reason String: for people, never for programs (section 3.2.2.3.9).
+    pub text: Option<Box<str>>,
+    /// Where to go instead, with [`ReasonCode::UseAnotherServer`] or [`ReasonCode::ServerMoved`]
+    /// (section 4.11).
+    pub server_reference: Option<Box<str>>,
+}
+
+impl From<ReasonCode> for Refusal {
+    fn from(reason: ReasonCode) -> Self {
+        Self { reason, text: None, server_reference: None }
+    }
+}
+
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        Self { reason: violation.reason, text: Some(violation.to_string().into()), server_reference: None }
+    }
+}
+
 /// Writes the CONNACK that refuses a client. Writes nothing where the client's version has no way to say
 /// it: the connection is then just closed ([MQTT3-3.1.4-1]).
-pub fn write_refusal<B: BufMut>(version: Version, reason: ReasonCode, text: Option<&str>, out: &mut B) {
+pub fn write_refusal<B: BufMut>(version: Version, refusal: &Refusal, out: &mut B) {
     let mut properties = PropertiesBuf::new();
-    if let Some(text) = text.filter(|_| version == Version::V5) {
-        // A text too long to encode is left away: the reason code says it already.
-        properties.push(&Property::ReasonString(text)).ok();
+    if version == Version::V5 {
+        // What is too long to encode is left away: the reason code says the main thing already.
+        if let Some(reference) = &refusal.server_reference {
+            properties.push(&Property::ServerReference(reference)).ok();
+        }
+        if let Some(text) = &refusal.text {
+            properties.push(&Property::ReasonString(text)).ok();
+        }
     }
+    let reason = refusal.reason;
     // [MQTT-3.2.2-6]: session present is 0 with an error.
     let connack = Connack { session_present: false, reason, properties: properties.as_properties() };
     encode(&Packet::Connack(connack), version, out).ok();

@@ -18,7 +18,7 @@ mod will;
 
 pub use auth::{AuthenticationMethod, Exchange, Step};
 pub use drop_reason::DropReason;
-pub use handshake::{Opening, write_refusal};
+pub use handshake::{Opening, Refusal, write_refusal};
 pub use keep_alive::KeepAlive;
 pub use limits::{OurLimits, PACKET_BYTES_MAX, Policy, TheirLimits};
 pub use message::{Delivery, Hop, Message, NO_PUBLISHER};

@@ -9,6 +9,7 @@ use crate::Delivery;
 
 /// Where one packet identifier of ours stands (sections 4.3.2 and 4.3.3).
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::enum_variant_names, reason = "each state waits for one packet of the standard")]
 pub(crate) enum InFlight {
     AwaitingPuback(Delivery),
     AwaitingPubrec(Delivery),

@@ -49,6 +49,8 @@ pub struct Protocol {
     pub(crate) scratch: PropertiesBuf,
     keep_alive: KeepAlive,
     session_expiry_s: u32,
+    /// The longest that a DISCONNECT may ask for.
+    session_expiry_max_s: u32,
     will: Option<WillMessage>,
     authentication_method: Option<Box<str>>,
 }
@@ -132,6 +134,7 @@ impl Protocol {
             scratch: PropertiesBuf::new(),
             keep_alive: KeepAlive::new(opening.keep_alive_s, now),
             session_expiry_s: opening.session_expiry_s,
+            session_expiry_max_s: policy.session_expiry_max_s,
             will: opening.will.take(),
             authentication_method: opening.authentication_method.clone(),
         }
@@ -182,6 +185,7 @@ impl Protocol {
             scratch: PropertiesBuf::new(),
             keep_alive: KeepAlive::new(keep_alive_s, now),
             session_expiry_s: properties.session_expiry_interval_s().unwrap_or(asked_expiry_s),
+            session_expiry_max_s: u32::MAX,
             will: None,
             authentication_method: connect.properties.authentication_method().map(Into::into),
         })
@@ -392,7 +396,7 @@ impl Protocol {
             if self.session_expiry_s == 0 && interval_s > 0 {
                 return Err(Violation::protocol_error("3.14.2.2.2"));
             }
-            self.session_expiry_s = interval_s;
+            self.session_expiry_s = interval_s.min(self.session_expiry_max_s);
         }
         if disconnect.reason == ReasonCode::NORMAL_DISCONNECTION {
             self.will = None; // [MQTT-3.14.4-3], [MQTT-3.1.2-10]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_codec::{ReasonCode, Version};
-use mqtt_session::{Finished, WillMessage};
+use mqtt_session::{Finished, Refusal, WillMessage};
 use mqtt_store::Parked;
 use mqtt_transport::close_gracefully;
 use tokio::sync::oneshot;
@@ -25,10 +25,11 @@ impl Connection {
             self.drain().await;
         }
         let Self { mut link, mut dialogue, .. } = self;
-        if let Some(reason) = farewell(&end)
+        if let Some(farewell) = farewell(&end)
             && dialogue.protocol.version() == Version::V5
         {
-            dialogue.protocol.send_disconnect(reason, None, None, link.writer.buffer());
+            let (text, reference) = (farewell.text.as_deref(), farewell.server_reference.as_deref());
+            dialogue.protocol.send_disconnect(farewell.reason, text, reference, link.writer.buffer());
         }
         // Peers that a slow receiver holds up must not wait for a connection that is gone.
         dialogue.publisher.touched.wake();
@@ -73,15 +74,15 @@ pub(super) async fn close(mut link: Link, core: &Core) {
 }
 
 /// What a DISCONNECT says at this end; `None` where none is due.
-fn farewell(end: &End) -> Option<ReasonCode> {
+fn farewell(end: &End) -> Option<Refusal> {
     match end {
         End::PeerLeft | End::Lost => None,
-        End::Violation(violation) => Some(violation.reason),
-        End::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout),
-        End::Ordered(Order::HandOver { .. }) => Some(ReasonCode::SessionTakenOver),
-        End::Ordered(Order::Disconnect(reason)) => Some(*reason),
-        End::Ordered(Order::ShutDown) => Some(ReasonCode::ServerShuttingDown),
-        End::Panicked => Some(ReasonCode::UnspecifiedError),
+        End::Violation(violation) => Some((*violation).into()),
+        End::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout.into()),
+        End::Ordered(Order::HandOver { .. }) => Some(ReasonCode::SessionTakenOver.into()),
+        End::Ordered(Order::Disconnect(refusal)) => Some(refusal.clone()),
+        End::Ordered(Order::ShutDown) => Some(ReasonCode::ServerShuttingDown.into()),
+        End::Panicked => Some(ReasonCode::UnspecifiedError.into()),
     }
 }
 
@@ -113,7 +114,7 @@ async fn settle(dialogue: Dialogue, end: End) {
             hand_over(&core, finished, outbox, clean_start, to);
         }
         _ => {
-            if let Err((finished, outbox)) = leave(&core, finished, outbox, &handle) {
+            if let Some((finished, outbox)) = leave(&core, finished, outbox, &handle) {
                 // Another connection has claimed the identifier: its order is on the way.
                 let (clean_start, to) = next_hand_over(&handle).await;
                 hand_over(&core, finished, outbox, clean_start, to);
@@ -164,18 +165,18 @@ fn leave(
     finished: Finished,
     outbox: Arc<Outbox>,
     handle: &Arc<Handle>,
-) -> Result<(), (Finished, Arc<Outbox>)> {
+) -> Option<(Finished, Arc<Outbox>)> {
     let parks = finished.session_expiry_s > 0 && core.may_park();
     if !parks {
         if !core.clients.release(&outbox.client_id, handle) {
-            return Err((finished, outbox));
+            return Some((finished, outbox));
         }
         // [MQTT-3.1.2-8]: the session ends now, so the will goes out now, whatever its delay.
         if let Some(will) = &finished.will {
             core.publish_will(will, &outbox);
         }
         core.end_session(finished.session, &outbox);
-        return Ok(());
+        return None;
     }
     park(core, finished, outbox, handle)
 }
@@ -185,7 +186,7 @@ fn park(
     finished: Finished,
     outbox: Arc<Outbox>,
     handle: &Arc<Handle>,
-) -> Result<(), (Finished, Arc<Outbox>)> {
+) -> Option<(Finished, Arc<Outbox>)> {
     let Finished { session, session_expiry_s, will } = finished;
     let now = core.now();
     let lifetime = Duration::from_secs(session_expiry_s.into());
@@ -209,7 +210,7 @@ fn park(
         let parked = core.store.unpark(&outbox.client_id).ok().flatten();
         let session = parked.map(|parked| parked.session).unwrap_or_default();
         let will = due_now.or(away.will.map(|(will, _)| will));
-        return Err((Finished { session, session_expiry_s, will }, outbox));
+        return Some((Finished { session, session_expiry_s, will }, outbox));
     }
     if let Some(at) = will_at {
         core.timetable.add(at, epoch, Due::Will, &outbox.client_id);
@@ -220,7 +221,7 @@ fn park(
     if let Some(will) = due_now {
         core.publish_will(&will, &outbox);
     }
-    Ok(())
+    None
 }
 
 /// A will that is due at once, or one that waits.

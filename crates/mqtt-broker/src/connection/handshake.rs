@@ -6,12 +6,14 @@ use std::sync::Arc;
 use mqtt_codec::{
     Auth, Connect, Packet, PropertiesBuf, Property, ReasonCode, Version, connect_version, decode, encode,
 };
-use mqtt_session::{AuthenticationMethod, Opening, Protocol, Session, Step, Violation, write_refusal};
+use mqtt_session::{
+    AuthenticationMethod, Opening, Protocol, Refusal, Session, Step, Violation, write_refusal,
+};
 use tokio::sync::oneshot;
 
 use super::dialogue::{Dialogue, Tally};
 use super::publisher::Publisher;
-use super::{Link, Peer};
+use super::{End, Link, Peer};
 use crate::access::{Identity, Login};
 use crate::clients::{HandedOver, Handle, Order, Slot};
 use crate::core::Core;
@@ -42,7 +44,7 @@ pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<A
             tracing::debug!(address = ?peer.address, %error, "malformed CONNECT");
             let version = connect_version(&frame).unwrap_or(Version::V3_1_1);
             if frame[0] >> 4 == mqtt_codec::PacketType::Connect as u8 {
-                write_refusal(version, error.reason(), None, link.writer.buffer());
+                write_refusal(version, &Violation::from(error).into(), link.writer.buffer());
             }
             return None;
         }
@@ -51,8 +53,9 @@ pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<A
         Ok(admission) => Some(admission),
         Err(refusal) => {
             let client_id = connect.client_id;
-            tracing::info!(client_id, address = ?peer.address, %refusal, "client refused");
-            write_refusal(connect.version, refusal.reason, None, link.writer.buffer());
+            let (reason, text) = (refusal.reason, refusal.text.as_deref());
+            tracing::info!(client_id, address = ?peer.address, %reason, text, "client refused");
+            write_refusal(connect.version, &refusal, link.writer.buffer());
             None
         }
     }
@@ -63,7 +66,7 @@ async fn judge(
     link: &mut Link,
     peer: &Peer,
     connect: &Connect<'_>,
-) -> Result<Admission, Violation> {
+) -> Result<Admission, Refusal> {
     let opening = Opening::accept(connect, &core.settings.policy, || core.assigned_client_id())?;
     let mut authentication_data = None;
     if let Some(name) = &opening.authentication_method {
@@ -79,8 +82,10 @@ async fn judge(
             password: opening.password.as_deref(),
             anonymous_allowed: peer.anonymous_allowed,
         };
-        let decision = core.access.authenticate(&login);
-        decision.map_err(|reason| Violation::new(reason, "MQTT-3.1.4-2"))?;
+        core.access.authenticate(&login)?; // [MQTT-3.1.4-2]
+    }
+    if let Some(peers) = &core.peers {
+        peers.claim_session(&opening.client_id).await?;
     }
     let identity = Arc::new(Identity {
         client_id: (&*opening.client_id).into(),
@@ -149,23 +154,22 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
             Err(error) => {
                 tracing::error!(client_id = &*identity.client_id, %error, "no session can be opened");
                 core.clients.release(&identity.client_id, &handle);
-                let reason = ReasonCode::ServerUnavailable;
-                write_refusal(opening.version, reason, None, link.writer.buffer());
+                let refusal = ReasonCode::ServerUnavailable.into();
+                write_refusal(opening.version, &refusal, link.writer.buffer());
                 return None;
             }
         },
     };
     let out = link.writer.buffer();
-    if opening.write_connack(policy, session_present, authentication_data.as_deref(), out).is_err() {
-        tracing::warn!(client_id = &*identity.client_id, "the CONNACK cannot be encoded");
-    }
+    let admitted = opening.write_connack(policy, session_present, authentication_data.as_deref(), out);
     link.reader.set_frame_bytes_max(policy.ours.maximum_packet_size_bytes);
     let now = core.now();
     let mut protocol = Protocol::broker(&mut opening, policy, kept.session, now);
-    let dropped = protocol.resume(now, out);
+    let dropped = if admitted.is_ok() { protocol.resume(now, out) } else { Vec::new() };
     note_arrival(core, &identity, &opening, session_present);
-    let publisher = Publisher::new(core.clone(), identity.clone(), kept.outbox.key);
-    let dialogue = Dialogue {
+    let refusals_are_heard = opening.version == Version::V5;
+    let publisher = Publisher::new(core.clone(), identity.clone(), kept.outbox.key, refusals_are_heard);
+    let mut dialogue = Dialogue {
         core: core.clone(),
         protocol,
         outbox: kept.outbox,
@@ -181,6 +185,12 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         end: None,
     };
     dialogue.count_undeliverable(dropped);
+    if admitted.is_err() {
+        dialogue.end_with(End::Violation(Violation::new(ReasonCode::PacketTooLarge, "MQTT-3.1.2-24")));
+    }
+    if *core.stopping.borrow() {
+        dialogue.handle.order(Order::ShutDown); // the shutdown may have missed this newcomer
+    }
     Some(dialogue)
 }
 

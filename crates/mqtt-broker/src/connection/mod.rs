@@ -83,13 +83,15 @@ pub(crate) async fn serve(
         writer: FrameWriter::new(),
     };
     let admission = handshake::admit(&core, &mut link, &peer);
-    let admission = match tokio::time::timeout_at(handshake_until, admission).await {
-        Ok(Some(admission)) => admission,
-        Ok(None) => {
+    let admission = core.unless_stopping(tokio::time::timeout_at(handshake_until, admission)).await;
+    let admission = match admission {
+        None => return,
+        Some(Ok(Some(admission))) => admission,
+        Some(Ok(None)) => {
             core.metrics.connects_failed.add(1);
             return end::close(link, &core).await;
         }
-        Err(_) => {
+        Some(Err(_)) => {
             core.metrics.connects_failed.add(1);
             tracing::debug!(address = ?peer.address, "no complete CONNECT in time");
             return;

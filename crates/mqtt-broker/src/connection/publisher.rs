@@ -18,6 +18,8 @@ pub(super) struct Publisher {
     identity: Arc<Identity>,
     /// Key of the client's session.
     key: u64,
+    /// Whether its acknowledgements carry reasons; without, what cannot be kept is still delivered.
+    refusals_are_heard: bool,
     paths: Paths,
     pub(super) touched: Touched,
 }
@@ -44,29 +46,34 @@ const CACHED_TOPICS_MAX: usize = 256;
 const CACHED_TARGETS_MAX: usize = 4096;
 
 impl Publisher {
-    pub(super) fn new(core: Arc<Core>, identity: Arc<Identity>, key: u64) -> Self {
-        Self { core, identity, key, paths: Paths::default(), touched: Touched::default() }
+    pub(super) fn new(core: Arc<Core>, identity: Arc<Identity>, key: u64, refusals_are_heard: bool) -> Self {
+        let (paths, touched) = (Paths::default(), Touched::default());
+        Self { core, identity, key, refusals_are_heard, paths, touched }
     }
 
     /// Routes one message; the reason is what its acknowledgement says. When this returns, the message is
     /// in every outbox it belongs to.
     pub(super) fn publish(&mut self, publish: &InboundPublish<'_>, now: Instant) -> ReasonCode {
-        let Self { core, identity, key, paths, touched } = self;
+        let Self { core, identity, key, refusals_are_heard, paths, touched } = self;
         let path = paths.find(core, identity, *key, publish.topic);
         if let Some(reason) = path.refused {
             let (id, topic) = (&identity.client_id, publish.topic.as_str());
             core.drops.record_for(&core.metrics, DropReason::PublishNotAuthorized, id, topic, publish.qos);
             return reason;
         }
-        if path.route.is_empty() && !publish.retain {
+        if path.route.is_empty() && !publish.retain && core.peers.is_none() {
             return unmatched(publish.qos);
         }
         let message = publish.message(*key);
-        if publish.retain && core.retain(&message, publish.qos, &identity.client_id).is_err() {
-            return ReasonCode::QuotaExceeded;
+        core.tell_peers(&message, publish.qos, publish.retain);
+        let kept = !publish.retain || core.retain(&message, publish.qos, &identity.client_id).is_ok();
+        if !kept && *refusals_are_heard && publish.qos > QoS::AtMostOnce {
+            return ReasonCode::QuotaExceeded; // refused as a whole: the publisher may try again
         }
         let routed = core.deliver(&path.route, &message, publish.qos, publish.retain, now, touched);
-        if routed.matched || publish.retain { ReasonCode::Success } else { unmatched(publish.qos) }
+        // Other nodes may have subscribers that this one does not know of.
+        let somebody = routed.matched || publish.retain || core.peers.is_some();
+        if somebody { ReasonCode::Success } else { unmatched(publish.qos) }
     }
 }
 
