@@ -9,6 +9,8 @@ mod interner;
 mod name;
 mod name_levels;
 mod name_tree;
+mod order;
+mod skip;
 mod slab;
 mod subscribers;
 mod trie;
@@ -17,7 +19,7 @@ pub use error::TopicError;
 pub use filter::TopicFilter;
 pub use filter_tree::FilterTree;
 pub use name::TopicName;
-pub use name_tree::NameTree;
+pub use name_tree::{NameTree, Scanned};
 
 /// Longest topic name or topic filter in bytes of UTF-8, a share prefix included (section 4.7.3).
 pub const TOPIC_BYTES_MAX: usize = 65_535;

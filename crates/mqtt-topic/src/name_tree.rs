@@ -1,70 +1,204 @@
 //! Many names, one filter.
 
-use core::ops::{Bound, ControlFlow};
-use std::collections::BTreeMap;
+use core::hash::BuildHasher;
+use core::mem;
+use core::ops::ControlFlow;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::order::{Order, Side};
+use crate::skip::{Skipper, Step};
+use crate::slab::{Id, Slab};
 use crate::{TopicFilter, TopicName};
 
 /// Values by topic name, such as retained messages; answers which names a filter selects.
+///
+/// A name is found by its hash, so setting, reading and removing the value of a known name does not depend on how many
+/// there are. Beside that the names are kept in the order of their bytes, where everything below a level lies together:
+/// a scan goes through this order and jumps over all that the filter cannot match. Nothing recurses, and a name costs
+/// memory by its bytes, not by its levels.
+#[derive(Debug)]
 pub struct NameTree<V> {
-    names: BTreeMap<Box<str>, V>,
+    entries: Slab<Entry<V>>,
+    by_name: HashTable<Id>,
+    order: Order,
+    hash_builder: DefaultHashBuilder,
+    /// Bytes of all names.
+    name_bytes: usize,
 }
 
-impl<V> Default for NameTree<V> {
-    fn default() -> Self {
-        Self { names: BTreeMap::new() }
-    }
+#[derive(Debug)]
+struct Entry<V> {
+    name: Box<str>,
+    value: V,
+}
+
+/// How [`NameTree::scan_some`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Scanned<'a> {
+    /// Every matching name has been visited.
+    Finished,
+    /// `visit` has answered `Break`; what follows the name it saw last is left.
+    Stopped,
+    /// The allowed number of steps is used up; the scan goes on behind this name.
+    Paused {
+        /// The last name looked at, to be given as `after` the next time.
+        after: TopicName<&'a str>,
+    },
 }
 
 impl<V> NameTree<V> {
     /// An empty tree; allocates nothing.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            entries: Slab::new(),
+            by_name: HashTable::new(),
+            order: Order::new(),
+            hash_builder: DefaultHashBuilder::default(),
+            name_bytes: 0,
+        }
     }
 
-    /// Sets the value of a name and returns the one it had before.
+    /// Sets the value of a name and returns the one it had before. Copies the text of a new name only.
     pub fn insert(&mut self, name: TopicName<&str>, value: V) -> Option<V> {
-        self.names.insert(name.as_str().into(), value)
+        let name = name.as_str();
+        if let Some(id) = self.find(name) {
+            return Some(mem::replace(&mut self.entries[id].value, value));
+        }
+        let place = self.order.find(name, Side::Before, |id| &self.entries[id].name);
+        let id = self.entries.insert(Entry { name: name.into(), value });
+        self.name_bytes += name.len();
+        self.order.insert(place, id, |id| &self.entries[id].name);
+        self.index(id);
+        None
     }
 
     /// Removes a name and returns its value.
     pub fn remove(&mut self, name: TopicName<&str>) -> Option<V> {
-        self.names.remove(name.as_str())
+        let name = name.as_str();
+        let id = self.find(name)?;
+        let entry = self.by_name.find_entry(self.hash_builder.hash_one(name), |other| *other == id);
+        entry.expect("the name has just been found").remove();
+        self.order.remove(self.order.find(name, Side::Before, |id| &self.entries[id].name));
+        self.name_bytes -= name.len();
+        let value = self.entries.remove(id).value;
+        if self.entries.is_sparse() {
+            self.compact();
+        }
+        Some(value)
     }
 
     /// The value of exactly this name.
     pub fn get(&self, name: TopicName<&str>) -> Option<&V> {
-        self.names.get(name.as_str())
+        Some(&self.entries[self.find(name.as_str())?].value)
     }
 
-    /// Calls `visit` for every name that `filter` matches, in the byte order of the names, starting strictly after
-    /// `after`, until `visit` breaks. `after` need not be in the tree, so a scan may be resumed from the last name seen
+    /// Calls `visit` for every name that `filter` matches, in the order of their bytes and starting strictly after
+    /// `after`, until `visit` breaks. `after` need not be in the tree, so a scan can be resumed behind the last name seen
     /// even when that has been removed since. Answers `Break` if `visit` did.
     pub fn scan(
         &self,
         filter: &TopicFilter<impl AsRef<str>>,
         after: Option<TopicName<&str>>,
-        mut visit: impl FnMut(&str, &V) -> ControlFlow<()>,
+        visit: impl FnMut(&str, &V) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let start = after.as_ref().map_or(Bound::Unbounded, |name| Bound::Excluded(name.as_str()));
-        self.names
-            .range::<str, _>((start, Bound::Unbounded))
-            .filter(|(text, _)| filter.matches(&TopicName::assume_valid(&***text)))
-            .try_for_each(|(text, value)| visit(text, value))
+        match self.scan_some(filter, after, usize::MAX, visit) {
+            Scanned::Stopped => ControlFlow::Break(()),
+            Scanned::Finished | Scanned::Paused { .. } => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Like [`scan`](Self::scan), but looks at no more than `steps_max` names, matching or not. A filter such as
+    /// `+/+/+/x` may have to look at one name in every branch of the tree without finding any; this bounds how long the
+    /// caller waits.
+    pub fn scan_some(
+        &self,
+        filter: &TopicFilter<impl AsRef<str>>,
+        after: Option<TopicName<&str>>,
+        steps_max: usize,
+        mut visit: impl FnMut(&str, &V) -> ControlFlow<()>,
+    ) -> Scanned<'_> {
+        if !filter.has_wildcards() {
+            return self.scan_one(filter.filter(), after, visit);
+        }
+        let text_of = |id| &*self.entries[id].name;
+        let mut skipper = Skipper::new(filter.filter());
+        let mut place =
+            after.map_or(Order::start(), |name| self.order.find(name.as_str(), Side::After, text_of));
+        let mut steps = 0;
+        while let Some((id, behind)) = self.order.next(place) {
+            let Entry { name, value } = &self.entries[id];
+            place = behind;
+            match skipper.examine(name) {
+                Step::Visit if visit(name, value).is_break() => return Scanned::Stopped,
+                Step::Visit | Step::Pass => {}
+                Step::Seek => place = self.order.find_forward(behind, skipper.target(), text_of),
+                Step::Finish => return Scanned::Finished,
+            }
+            steps += 1;
+            if steps >= steps_max {
+                return Scanned::Paused { after: TopicName::assume_valid(name) };
+            }
+        }
+        Scanned::Finished
     }
 
     /// Names with a value.
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.entries.len()
     }
 
     /// Whether no name has a value.
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.len() == 0
     }
 
-    /// Bytes that the tree holds on to.
+    /// Bytes that the tree has asked the allocator for, unused capacity included. Constant time. What a `V` owns
+    /// elsewhere is not counted.
     pub fn state_bytes(&self) -> usize {
-        self.names.len() * size_of::<(Box<str>, V)>()
+        size_of::<Self>()
+            + self.entries.capacity_bytes()
+            + self.by_name.allocation_size()
+            + self.order.heap_bytes()
+            + self.name_bytes
+    }
+
+    fn scan_one(
+        &self,
+        name: &str,
+        after: Option<TopicName<&str>>,
+        mut visit: impl FnMut(&str, &V) -> ControlFlow<()>,
+    ) -> Scanned<'_> {
+        let is_left = after.is_none_or(|after| after.as_str() < name);
+        match self.find(name).filter(|_| is_left).map(|id| &self.entries[id]) {
+            Some(entry) if visit(&entry.name, &entry.value).is_break() => Scanned::Stopped,
+            _ => Scanned::Finished,
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<Id> {
+        let hash = self.hash_builder.hash_one(name);
+        self.by_name.find(hash, |id| *self.entries[*id].name == *name).copied()
+    }
+
+    fn index(&mut self, id: Id) {
+        let hash = |id: &Id| self.hash_builder.hash_one(&*self.entries[*id].name);
+        self.by_name.insert_unique(hash(&id), id, hash);
+    }
+
+    /// Gives memory back after many removals; see [`Slab::is_sparse`].
+    fn compact(&mut self) {
+        let moves = self.entries.compact();
+        self.order.ids_mut().for_each(|id| moves.apply(id));
+        self.by_name = HashTable::with_capacity(self.entries.len());
+        let ids: Vec<Id> = self.entries.iter().map(|(id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.index(id));
+    }
+}
+
+impl<V> Default for NameTree<V> {
+    fn default() -> Self {
+        Self::new()
     }
 }
