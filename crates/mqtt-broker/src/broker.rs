@@ -290,7 +290,7 @@ async fn accept(core: Arc<Core>, listener: Listener, anonymous_allowed: bool, op
 async fn welcome(core: Arc<Core>, incoming: Incoming, anonymous_allowed: bool, place: Place) {
     let peer = Peer { address: Some(incoming.peer()), anonymous_allowed };
     let until = Instant::now() + core.settings.limits.connect_timeout;
-    let handshake = tokio::time::timeout_at(until, incoming.handshake());
+    let handshake = Box::pin(tokio::time::timeout_at(until, incoming.handshake()));
     match core.unless_stopping(handshake).await {
         None => {}
         Some(Ok(Ok(stream))) => serve(core, stream, peer, until).await,

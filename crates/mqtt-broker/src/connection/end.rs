@@ -19,12 +19,12 @@ use crate::timetable::Due;
 
 impl Connection {
     /// Ends the connection for the given reason.
-    pub(super) async fn finish(mut self, end: End) {
+    pub(super) async fn finish(mut self: Box<Self>, end: End) {
         note_end(&self.dialogue, &end);
         if matches!(end, End::Ordered(Order::ShutDown)) {
             self.drain().await;
         }
-        let Self { mut link, mut dialogue, .. } = self;
+        let Self { mut link, mut dialogue, .. } = *self;
         if let Some(farewell) = farewell(&end)
             && dialogue.protocol.version() == Version::V5
         {

@@ -71,41 +71,50 @@ const WRITE_BYTES_HIGH: usize = 128 << 10;
 const ANSWER_BYTES_HIGH: usize = 2 << 20;
 
 /// Serves a connection to its end.
+///
+/// What only the handshake and the end need is boxed for their time, so that the task of an idle
+/// connection is hardly larger than its [`Connection`].
 pub(crate) async fn serve(
     core: Arc<Core>,
     stream: Stream,
     peer: Peer,
     handshake_until: tokio::time::Instant,
 ) {
+    let Some(mut connection) = Box::pin(welcome(core, stream, peer, handshake_until)).await else { return };
+    let run = AssertUnwindSafe(connection.run()).catch_unwind();
+    // A panic is our mistake, and it ends this one connection only.
+    let end = run.await.unwrap_or(End::Panicked);
+    Box::pin(connection.finish(end)).await;
+}
+
+/// The handshake. `None` if it failed; the connection is closed then.
+async fn welcome(
+    core: Arc<Core>,
+    stream: Stream,
+    peer: Peer,
+    handshake_until: tokio::time::Instant,
+) -> Option<Box<Connection>> {
     let mut link = Link {
         stream,
         reader: FrameReader::new(core.settings.limits.connect_bytes_max),
         writer: FrameWriter::new(),
     };
-    let admission = handshake::admit(&core, &mut link, &peer);
-    let admission = core.unless_stopping(tokio::time::timeout_at(handshake_until, admission)).await;
-    let admission = match admission {
-        None => return,
-        Some(Ok(Some(admission))) => admission,
-        Some(Ok(None)) => {
-            core.metrics.connects_failed.add(1);
-            return end::close(link, &core).await;
-        }
-        Some(Err(_)) => {
-            core.metrics.connects_failed.add(1);
-            tracing::debug!(address = ?peer.address, "no complete CONNECT in time");
-            return;
-        }
-    };
-    let Some(dialogue) = handshake::open(&core, &mut link, admission).await else {
+    let admission = tokio::time::timeout_at(handshake_until, handshake::admit(&core, &mut link, &peer));
+    let Ok(admission) = core.unless_stopping(admission).await? else {
         core.metrics.connects_failed.add(1);
-        return end::close(link, &core).await;
+        tracing::debug!(address = ?peer.address, "no complete CONNECT in time");
+        return None;
     };
-    let mut connection = Connection { link, dialogue, timer: None };
-    let run = AssertUnwindSafe(connection.run()).catch_unwind();
-    // A panic is our mistake, and it ends this one connection only.
-    let end = run.await.unwrap_or(End::Panicked);
-    connection.finish(end).await;
+    let dialogue = match admission {
+        Some(admission) => handshake::open(&core, &mut link, admission).await,
+        None => None,
+    };
+    let Some(dialogue) = dialogue else {
+        core.metrics.connects_failed.add(1);
+        end::close(link, &core).await;
+        return None;
+    };
+    Some(Box::new(Connection { link, dialogue, timer: None }))
 }
 
 impl Connection {
