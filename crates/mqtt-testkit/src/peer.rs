@@ -1,6 +1,6 @@
 //! One end of a connection under a test's control.
 
-use std::{future::Future, io, panic::Location, time::Duration};
+use std::{collections::VecDeque, future::Future, io, panic::Location, time::Duration};
 
 use mqtt_codec::{Framing, Packet, PacketType, ReasonCode, Version, frame};
 use tokio::{
@@ -39,6 +39,8 @@ pub struct Peer<S = DuplexStream> {
     version: Version,
     buffer: Vec<u8>,
     transcript: Vec<String>,
+    /// Messages that came while an acknowledgement was awaited; they are next to be read.
+    set_aside: VecDeque<ReceivedPacket>,
     pub(crate) last_packet_id: u16,
 }
 
@@ -59,6 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             version: Version::V5,
             buffer: Vec::new(),
             transcript: Vec::new(),
+            set_aside: VecDeque::new(),
             last_packet_id: 0,
         }
     }
@@ -263,11 +266,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// A packet if one comes before every task is idle.
-    pub async fn packet_or_silence(&mut self) -> Option<ReceivedPacket> {
-        match self.next(IDLE).await {
-            Event::Packet(packet) => Some(packet),
-            Event::Closed | Event::Broken(_) | Event::Silence => None,
+    /// A packet, or `None` for the end of the connection.
+    #[track_caller]
+    pub fn expect_packet_or_closed(&mut self) -> impl Future<Output = Option<ReceivedPacket>> {
+        let at = Location::caller();
+        async move {
+            match self.next(DEADLINE).await {
+                Event::Packet(packet) => Some(packet),
+                Event::Closed => None,
+                Event::Broken(error) if error.kind() != io::ErrorKind::InvalidData => None,
+                other => self.fail(at, "a packet or the end of the connection", &other.describe()),
+            }
+        }
+    }
+
+    /// Every packet that comes before all tasks are idle.
+    #[track_caller]
+    pub fn drain(&mut self) -> impl Future<Output = Vec<ReceivedPacket>> {
+        let at = Location::caller();
+        async move {
+            let mut packets = Vec::new();
+            loop {
+                match self.next(IDLE).await {
+                    Event::Packet(packet) => packets.push(packet),
+                    Event::Silence => return packets,
+                    other => self.fail(at, "packets, then silence", &other.describe()),
+                }
+            }
         }
     }
 
@@ -277,7 +302,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         async move { self.ack_at(at, kind, packet_id).await }
     }
 
-    pub(crate) async fn ack_at(
+    async fn ack_at(
         &mut self,
         at: &'static Location<'static>,
         kind: PacketType,
@@ -287,6 +312,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         let pick =
             |packet: &Packet<'_>| ReceivedAck::of(kind, packet).filter(|ack| ack.packet_id == packet_id);
         self.pick(at, &expected, pick).await
+    }
+
+    /// Waits for an acknowledgement and sets messages aside that come before it.
+    pub(crate) async fn await_ack(
+        &mut self,
+        at: &'static Location<'static>,
+        kind: PacketType,
+        packet_id: u16,
+    ) -> ReceivedAck {
+        loop {
+            match self.next_from_stream(DEADLINE).await {
+                Event::Packet(packet) if packet.packet().packet_type() == PacketType::Publish => {
+                    self.set_aside.push_back(packet);
+                }
+                Event::Packet(packet) => match ReceivedAck::of(kind, &packet.packet()) {
+                    Some(ack) if ack.packet_id == packet_id => return ack,
+                    _ => self.fail(at, &format!("{kind:?} for packet {packet_id}"), &format!("{packet:?}")),
+                },
+                other => self.fail(at, &format!("{kind:?} for packet {packet_id}"), &other.describe()),
+            }
+        }
     }
 
     #[track_caller]
@@ -324,6 +370,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     }
 
     async fn next(&mut self, time: Duration) -> Event {
+        match self.set_aside.pop_front() {
+            Some(packet) => Event::Packet(packet),
+            None => self.next_from_stream(time).await,
+        }
+    }
+
+    async fn next_from_stream(&mut self, time: Duration) -> Event {
         let event = match timeout(time, self.read_packet()).await {
             Ok(Ok(Some(bytes))) => Event::Packet(ReceivedPacket::new(bytes, self.version)),
             Ok(Ok(None)) => Event::Closed,

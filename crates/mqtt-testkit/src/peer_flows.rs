@@ -14,15 +14,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
     /// Sends a CONNECT and is admitted.
     #[track_caller]
     pub fn connect(&mut self, connect: ConnectBuilder) -> impl Future<Output = ReceivedConnack> {
-        let at = Location::caller();
-        async move {
-            self.send(connect).await;
-            let connack = self.pick(at, "CONNACK", ReceivedConnack::of).await;
-            if connack.reason != ReasonCode::Success {
-                self.fail(at, "to be admitted", &format!("{connack:?}"));
-            }
-            connack
+        self.connect_at(Location::caller(), connect)
+    }
+
+    /// The same on behalf of a helper: a failure names `at`.
+    pub async fn connect_at(
+        &mut self,
+        at: &'static Location<'static>,
+        connect: ConnectBuilder,
+    ) -> ReceivedConnack {
+        self.send(connect).await;
+        let connack = self.pick(at, "CONNACK", ReceivedConnack::of).await;
+        if connack.reason != ReasonCode::Success {
+            self.fail(at, "to be admitted", &format!("{connack:?}"));
         }
+        connack
     }
 
     /// Subscribes to one filter and is granted this QoS.
@@ -65,8 +71,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// Publishes and completes the acknowledgement sequence of the QoS, at which the server must succeed.
-    /// The packet's own identifier, if it has one, is used.
+    /// Publishes and completes the acknowledgement sequence of the QoS, which must succeed. Messages that
+    /// come meanwhile are kept for later.
     #[track_caller]
     pub fn publish(&mut self, message: PublishBuilder) -> impl Future<Output = ()> {
         let at = Location::caller();
@@ -75,11 +81,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             self.send(message).await;
             let reason = match qos {
                 QoS::AtMostOnce => return,
-                QoS::AtLeastOnce => self.ack_at(at, PacketType::Puback, packet_id).await.reason,
+                QoS::AtLeastOnce => self.await_ack(at, PacketType::Puback, packet_id).await.reason,
                 QoS::ExactlyOnce => {
-                    let reason = self.ack_at(at, PacketType::Pubrec, packet_id).await.reason;
+                    let reason = self.await_ack(at, PacketType::Pubrec, packet_id).await.reason;
                     self.send(pubrel(packet_id)).await;
-                    self.ack_at(at, PacketType::Pubcomp, packet_id).await;
+                    self.await_ack(at, PacketType::Pubcomp, packet_id).await;
                     reason
                 }
             };
@@ -89,7 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         }
     }
 
-    /// Receives a PUBLISH and completes the acknowledgement sequence of its QoS.
+    /// Receives a PUBLISH and completes the acknowledgement sequence of its QoS. Messages that come
+    /// meanwhile are kept for later.
     #[track_caller]
     pub fn receive(&mut self) -> impl Future<Output = ReceivedPublish> {
         let at = Location::caller();
@@ -103,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
             QoS::AtLeastOnce => self.send(puback(message.packet_id)).await,
             QoS::ExactlyOnce => {
                 self.send(pubrec(message.packet_id)).await;
-                self.ack_at(at, PacketType::Pubrel, message.packet_id).await;
+                self.await_ack(at, PacketType::Pubrel, message.packet_id).await;
                 self.send(pubcomp(message.packet_id)).await;
             }
         }
