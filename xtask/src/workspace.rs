@@ -40,15 +40,21 @@ impl Workspace {
         command
     }
 
-    /// Every text file that git knows or would add, read, in a fixed order; binary files are left out.
-    pub(crate) fn files(&self) -> Result<Vec<SourceFile>, String> {
+    /// The paths of all files that git knows or would add, in a fixed order.
+    pub(crate) fn paths(&self) -> Result<Vec<String>, String> {
         let mut git = Command::new("git");
         git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(&self.root);
         let names = process::output(&mut git)?;
-        let mut names: Vec<&str> = names.split('\0').filter(|name| !name.is_empty()).collect();
+        let names = names.split('\0').filter(|name| !name.is_empty() && self.root.join(name).is_file());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
         names.sort_unstable();
         names.dedup();
-        Ok(names.into_iter().filter_map(|name| SourceFile::read(&self.root, name)).collect())
+        Ok(names)
+    }
+
+    /// The files among them that are text, read.
+    pub(crate) fn files(&self) -> Result<Vec<SourceFile>, String> {
+        Ok(self.paths()?.iter().filter_map(|path| SourceFile::read(&self.root, path)).collect())
     }
 }
 

@@ -81,6 +81,12 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_this_repository_is_well_formed() {
+        let known = Known::parse(include_str!("../../../interop/KNOWN.md")).unwrap();
+        assert!(!known.0.is_empty());
+    }
+
+    #[test]
     fn a_row_without_reason_or_with_too_many_runs_is_refused() {
         assert!(Known::parse(&PAGE.replace("does not wait", "")).is_err());
         assert!(Known::parse(&PAGE.replace("| 3 |", "| 9 |")).is_err());

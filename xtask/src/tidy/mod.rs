@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: rules for files that no compiler checks.
 
 mod clauses;
+mod fuzzing;
 mod manifests;
 mod pages;
 mod rust_files;
@@ -52,6 +53,7 @@ pub(crate) fn run(workspace: &Workspace) -> CommandResult {
     problems.extend(files.iter().flat_map(|file| clauses::problems(file, &known)));
     problems.extend(manifests::problems(&files));
     problems.extend(pages::problems(&files));
+    problems.extend(fuzzing::problems(&workspace.paths()?, &files));
     problems.sort();
     for problem in &problems {
         println!("tidy: {problem}");

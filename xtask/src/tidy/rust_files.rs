@@ -22,11 +22,36 @@ pub(super) fn problems(file: &SourceFile) -> Vec<Problem> {
     if lines.len() > LINES_MAX && !file.is_in_tests() {
         problems.push(Problem::new(&file.path, 0, format!("{} lines, more than {LINES_MAX}", lines.len())));
     }
+    let pure = is_pure(file);
     for (at, line) in lines.iter().enumerate() {
+        let outside = pure.then(|| outside_world(line)).flatten();
+        problems.extend(outside.map(|what| Problem::new(&file.path, at + 1, what)));
         let found = RULES.iter().filter_map(|rule| rule(line));
         problems.extend(found.map(|what| Problem::new(&file.path, at + 1, what)));
     }
     problems
+}
+
+/// Whether the file is part of a layer that only computes.
+fn is_pure(file: &SourceFile) -> bool {
+    let layers = ["crates/mqtt-codec/src/", "crates/mqtt-topic/src/", "crates/mqtt-session/src/"];
+    layers.iter().any(|layer| file.path.starts_with(layer)) && !file.is_in_tests()
+}
+
+/// Files, sockets, threads, processes and output have no place in the lowest layers.
+fn outside_world(line: &Line) -> Option<String> {
+    let parts = [
+        "std::fs",
+        "std::net",
+        "std::thread",
+        "std::process",
+        "std::env",
+        "std::io::std",
+        "println!",
+        "eprint",
+    ];
+    let found = parts.into_iter().find(|part| line.code.contains(part))?;
+    Some(format!("`{found}` in a layer that only computes"))
 }
 
 fn unfinished_code(line: &Line) -> Option<String> {
@@ -145,6 +170,14 @@ mod tests {
         check("// if the peer is slow, it waits", &[]);
         check("// a queue may be full;", &[]);
         check("/// let x = 1;", &[]);
+    }
+
+    #[test]
+    fn the_lowest_layers_only_compute() {
+        let file = |path| SourceFile::new(path, "use std::fs::File;\n// std::net\n");
+        assert_eq!(problems(&file("crates/mqtt-codec/src/frame.rs")).len(), 1);
+        assert!(problems(&file("crates/mqtt-codec/tests/golden.rs")).is_empty());
+        assert!(problems(&file("crates/mqtt-store/src/lib.rs")).is_empty());
     }
 
     #[test]
