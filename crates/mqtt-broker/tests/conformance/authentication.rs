@@ -162,6 +162,18 @@ async fn mqtt_4_12_1_1_a_client_may_authenticate_again() {
     peer.subscribe("t", AtMostOnce).await;
 }
 
+/// [MQTT-3.15.2-2] [MQTT-3.15.2-3] [MQTT-3.1.2-24]: an AUTH carries nothing that could be left out.
+#[tokio::test(start_paused = true)]
+async fn mqtt_3_15_2_2_an_auth_has_its_method_and_data_alone() {
+    let broker = broker_with_method(Password).await;
+    for bytes in [19, 1000] {
+        let mut peer = broker.open("guest");
+        peer.send(knock().maximum_packet_size(bytes)).await;
+        let challenge = peer.expect_packet().await;
+        assert_eq!(challenge.bytes(), b"\xF0\x11\x18\x0F\x15\0\x04DOOR\x16\0\x05name?");
+    }
+}
+
 /// [MQTT-4.12.1-2]
 #[tokio::test(start_paused = true)]
 async fn mqtt_4_12_1_2_a_failed_re_authentication_ends_the_connection() {

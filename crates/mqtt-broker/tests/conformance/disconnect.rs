@@ -102,6 +102,21 @@ async fn a_stopping_broker_waits_a_bounded_time() {
     stopped.expect("the broker stops in time");
 }
 
+/// [MQTT-3.14.4-2] [MQTT-4.13.2-1] [MQTT-3.1.2-8]: an operator may send a client away, which leaves its will.
+#[tokio::test(start_paused = true)]
+async fn mqtt_4_13_2_1_a_client_that_is_sent_away_is_told_why() {
+    for version in Version::ALL {
+        let broker = broker().await;
+        let mut heir = broker.client(version, "heir").await;
+        heir.subscribe("w", AtMostOnce).await;
+        let mut peer = broker.connect(connect("unwanted").version(version).will(will("w", "gone"))).await;
+        assert!(broker.send_away("unwanted", ReasonCode::AdministrativeAction));
+        assert!(!broker.send_away("unknown", ReasonCode::AdministrativeAction));
+        expect_violation(&mut peer, ReasonCode::AdministrativeAction).await;
+        heir.receive_text("gone").await;
+    }
+}
+
 /// Section 4.13 and 3.14.4: the DISCONNECT can be read although the client is still sending.
 #[tokio::test(start_paused = true)]
 async fn a_disconnect_is_readable_behind_unread_packets() {

@@ -2,11 +2,11 @@
 
 use std::{future::Future, panic::Location, sync::Arc};
 
-use mqtt_broker::{Access, Broker, Builder, Settings};
+use mqtt_broker::{Access, Broker, Builder, ListenerSettings, Settings};
 use mqtt_codec::{ReasonCode, Version};
 use mqtt_session::AuthenticationMethod;
 use mqtt_testkit::{ConnectBuilder, Peer, connect, pipe};
-use mqtt_transport::Connection;
+use mqtt_transport::{Connection, Url};
 
 /// A broker of its own for one test.
 pub(crate) struct Harness {
@@ -32,6 +32,12 @@ pub(crate) async fn broker_asking(access: impl Access) -> Harness {
 /// A broker that knows a method of enhanced authentication.
 pub(crate) async fn broker_with_method(method: impl AuthenticationMethod + 'static) -> Harness {
     start(Broker::builder().settings(quiet(|_| ())).authentication_method(Arc::new(method))).await
+}
+
+/// A broker on a real socket, for tests that do not pause the clock.
+pub(crate) async fn broker_listening(url: &str) -> Harness {
+    let listener = ListenerSettings { url: Url::parse(url).expect("an address"), allow_anonymous: true };
+    start(Broker::builder().settings(quiet(|_| ())).listen(listener)).await
 }
 
 /// A broker whose connections come from a listener that admits nobody unknown.
@@ -87,6 +93,16 @@ impl Harness {
     #[track_caller]
     pub(crate) fn v3(&self, client_id: &str) -> impl Future<Output = Peer> {
         self.client(Version::V3_1_1, client_id)
+    }
+
+    /// Where it listens, with the real port.
+    pub(crate) fn url(&self) -> &Url {
+        &self.broker.addresses()[0]
+    }
+
+    /// Sends a client away; whether it was there.
+    pub(crate) fn send_away(&self, client_id: &str, reason: ReasonCode) -> bool {
+        self.broker.disconnect(client_id, reason)
     }
 
     /// Stops the broker and waits until every connection has ended.

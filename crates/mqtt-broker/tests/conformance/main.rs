@@ -28,6 +28,7 @@ mod shared;
 mod subscribe;
 mod subscription_options;
 mod take_over;
+mod transports;
 mod unsubscribe;
 mod v3;
 mod will;

@@ -1,6 +1,6 @@
 //! Packets that are wrong in themselves: section 4.13 (5.0), 4.8 (3.1.1).
 
-use mqtt_codec::{QoS::AtMostOnce, ReasonCode, Version};
+use mqtt_codec::{PacketType, QoS::AtMostOnce, ReasonCode, Version};
 use mqtt_testkit::{GOLDEN, MALFORMED, ToWire, connect, publish, raw, will};
 
 use crate::harness::{broker, expect_violation};
@@ -82,4 +82,45 @@ async fn bodies_of_bodiless_packets_are_malformed() {
             peer.expect_closed().await;
         }
     }
+}
+
+/// A source of numbers that gives the same ones in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % bound
+    }
+}
+
+/// Whatever bytes come, the broker lives and serves the others. [MQTT-4.13.1-1] [MQTT3-4.8.0-1]
+#[tokio::test(start_paused = true)]
+async fn mqtt_4_13_1_1_no_bytes_harm_the_broker() {
+    let broker = broker().await;
+    let mut numbers = Numbers(1);
+    for round in 0..3000 {
+        let golden = GOLDEN[numbers.below(GOLDEN.len())];
+        let mut bytes = golden.bytes.to_vec();
+        for _ in 0..=numbers.below(3) {
+            let at = numbers.below(bytes.len());
+            bytes[at] = numbers.below(256) as u8;
+        }
+        let mut peer = broker.open("fuzzer");
+        peer.set_version(golden.version);
+        let admitted = round % 4 > 0;
+        if admitted {
+            peer.connect(connect("fuzzer").version(golden.version)).await;
+        }
+        peer.send_carelessly(bytes).await;
+        peer.finish_sending().await;
+        while let Some(answer) = peer.expect_packet_or_closed().await {
+            // A changed CONNECT may have changed the version; every other answer must decode.
+            assert!(!admitted || answer.packet().packet_type() != PacketType::Connack);
+        }
+    }
+    let mut bystander = broker.v5("bystander").await;
+    bystander.subscribe("still/here", AtMostOnce).await;
+    bystander.publish(publish("still/here").payload("yes")).await;
+    bystander.receive_text("yes").await;
 }
