@@ -92,6 +92,17 @@ async fn mqtt_3_2_2_12_a_will_above_the_maximum_qos_is_refused() {
     broker.connect(connect("will").will(will("w", "x").qos(AtLeastOnce))).await.ping().await;
 }
 
+/// [MQTT3-3.2.2-6]: 3.1.1 has no return code for that, so the connection is closed without a CONNACK.
+#[tokio::test(start_paused = true)]
+async fn mqtt3_3_2_2_6_a_refusal_without_a_return_code_just_closes() {
+    let broker = broker_with(|settings| settings.policy.maximum_qos = AtLeastOnce).await;
+    for version in [Version::V3_1, Version::V3_1_1] {
+        let mut peer = broker.open("will");
+        peer.send(connect("will").version(version).will(will("w", "x").qos(ExactlyOnce))).await;
+        peer.expect_closed().await;
+    }
+}
+
 /// [MQTT-3.2.2-13]
 #[tokio::test(start_paused = true)]
 async fn mqtt_3_2_2_13_a_retained_will_is_refused_where_nothing_is_retained() {

@@ -14,6 +14,7 @@ mod filters;
 mod flow_control;
 mod harness;
 mod keep_alive;
+mod limits;
 mod malformed;
 mod packet_size;
 mod properties;

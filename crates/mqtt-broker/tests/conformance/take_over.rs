@@ -96,6 +96,33 @@ async fn a_crowd_of_one_name_leaves_the_last() {
     }
 }
 
+/// [MQTT-3.1.4-3]: the same when they all come at once: every one is admitted in its turn, and one remains.
+#[tokio::test(start_paused = true)]
+async fn mqtt_3_1_4_3_a_crowd_at_the_same_moment_leaves_one() {
+    for clean in [true, false] {
+        let broker = broker().await;
+        let mut peers = Vec::new();
+        for _ in 0..20 {
+            let mut peer = broker.open("one of many");
+            peer.send(connect("same").clean(clean).session_expiry_s(100)).await;
+            peers.push(peer);
+        }
+        let mut alive = 0;
+        for peer in &mut peers {
+            assert_eq!(peer.expect_connack().await.reason, ReasonCode::Success);
+        }
+        for peer in &mut peers {
+            peer.send_carelessly(b"\xC0\0").await;
+            match peer.expect_packet().await.packet() {
+                mqtt_codec::Packet::Pingresp => alive += 1,
+                mqtt_codec::Packet::Disconnect(last) => assert_eq!(last.reason, ReasonCode::SessionTakenOver),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        assert_eq!(alive, 1);
+    }
+}
+
 /// Client identifiers are compared as they are.
 #[tokio::test(start_paused = true)]
 async fn names_that_differ_in_case_are_different_clients() {

@@ -251,6 +251,20 @@ async fn mqtt_3_1_3_10_a_will_is_published_with_its_properties_in_order() {
     assert_eq!(properties.will_delay_interval_s(), None);
 }
 
+/// [MQTT-3.3.2-14]: the will becomes a PUBLISH, so its response topic holds no wildcard either.
+#[tokio::test(start_paused = true)]
+async fn mqtt_3_3_2_14_a_will_with_a_wildcard_in_its_response_topic_is_refused() {
+    let broker = broker().await;
+    for topic in ["a/#", "+"] {
+        let mut peer = broker.open("mortal");
+        let last_words = will("w", "gone").property(Property::ResponseTopic(topic));
+        peer.send(connect("mortal").will(last_words)).await;
+        let connack = peer.expect_connack().await;
+        assert!(connack.reason.is_error(), "{connack:?}");
+        peer.expect_closed().await;
+    }
+}
+
 /// Section 3.1.3.3: a will with an empty payload is published like any other, and clears a retained message.
 #[tokio::test(start_paused = true)]
 async fn an_empty_retained_will_clears() {
