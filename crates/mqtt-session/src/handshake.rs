@@ -6,6 +6,9 @@ use mqtt_codec::{
     encoded_len,
 };
 
+use mqtt_topic::TopicName;
+
+use crate::send::write;
 use crate::{Policy, TheirLimits, Violation, WillMessage};
 
 /// What a CONNECT asked for and what the policy grants.
@@ -138,7 +141,8 @@ impl Opening {
         say(!self.keep_alive_changed, Property::ServerKeepAlive(self.keep_alive_s))?;
         match &policy.response_information {
             Some(start) if self.wants_response_information => {
-                say(false, Property::ResponseInformation(start)) // [MQTT-3.1.2-28]
+                let start = response_start(start, &self.client_id);
+                say(false, Property::ResponseInformation(&start)) // [MQTT-3.1.2-28]
             }
             _ => Ok(()),
         }
@@ -169,23 +173,35 @@ impl From<Violation> for Refusal {
     }
 }
 
-/// Writes the CONNACK that refuses a client. Writes nothing where the client's version has no way to say
-/// it: the connection is then just closed ([MQTT3-3.1.4-1]).
-pub fn write_refusal<B: BufMut>(version: Version, refusal: &Refusal, out: &mut B) {
-    let mut properties = PropertiesBuf::new();
-    if version == Version::V5 {
-        // What is too long to encode is left away: the reason code says the main thing already.
-        if let Some(reference) = &refusal.server_reference {
+/// Writes the CONNACK that refuses a client, in at most `bytes_max` bytes: the text is left away first, then
+/// the reference ([MQTT-3.2.2-19], [MQTT-3.2.2-20]). Writes nothing where the client's version has no way to
+/// say it: the connection is then just closed ([MQTT3-3.1.4-1]).
+pub fn write_refusal<B: BufMut>(version: Version, refusal: &Refusal, bytes_max: u32, out: &mut B) {
+    let reference = refusal.server_reference.as_deref();
+    let text = refusal.text.as_deref();
+    for (reference, text) in [(reference, text), (reference, None), (None, None)] {
+        let mut properties = PropertiesBuf::new();
+        // What cannot be encoded is left away: the reason code says the main thing already.
+        if let Some(reference) = reference.filter(|_| version == Version::V5) {
             properties.push(&Property::ServerReference(reference)).ok();
         }
-        if let Some(text) = &refusal.text {
+        if let Some(text) = text.filter(|_| version == Version::V5) {
             properties.push(&Property::ReasonString(text)).ok();
         }
+        let (reason, properties) = (refusal.reason, properties.as_properties());
+        // [MQTT-3.2.2-6]: session present is 0 with an error.
+        let connack = Packet::Connack(Connack { session_present: false, reason, properties });
+        if write(&connack, version, bytes_max, out).is_ok() {
+            return;
+        }
     }
-    let reason = refusal.reason;
-    // [MQTT-3.2.2-6]: session present is 0 with an error.
-    let connack = Connack { session_present: false, reason, properties: properties.as_properties() };
-    encode(&Packet::Connack(connack), version, out).ok();
+}
+
+/// Where one client's response topics start: a place of its own, unless its identifier cannot be part of a
+/// topic name.
+fn response_start(start: &str, client_id: &str) -> String {
+    let own = format!("{start}/{client_id}");
+    if TopicName::parse(&*own).is_ok() { own } else { start.into() }
 }
 
 fn check_client_id(connect: &Connect<'_>, policy: &Policy) -> Result<(), Violation> {

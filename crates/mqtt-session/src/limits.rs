@@ -119,8 +119,8 @@ pub struct Policy {
     pub client_id_bytes_max: u16,
     /// Whether a client may leave the choice of its identifier to us ([MQTT-3.1.3-6]).
     pub empty_client_id_allowed: bool,
-    /// Start of the response topics handed to clients that ask (section 3.2.2.3.15); `None` to answer
-    /// with nothing.
+    /// Start of the response topics handed to clients that ask (section 3.2.2.3.15): each is told
+    /// `start/its-client-identifier`. `None` to answer with nothing.
     pub response_information: Option<Box<str>>,
 }
 

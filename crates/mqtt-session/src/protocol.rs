@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use mqtt_codec::{
-    Ack, Auth, Connack, Connect, Disconnect, Packet, PacketId, PropertiesBuf, Publish, QoS, ReasonCode,
-    Suback, Subscribe, Unsuback, Unsubscribe, Version,
+    Ack, Auth, Connack, Connect, Disconnect, Packet, PacketId, Properties, PropertiesBuf, Publish, QoS,
+    ReasonCode, Suback, Subscribe, Unsuback, Unsubscribe, Version,
 };
 use mqtt_topic::{TopicFilter, TopicName};
 
 use crate::alias::{AliasesIn, AliasesOut};
 use crate::outbound::{InFlight, Pubrec};
 use crate::publish::InboundPublish;
+use crate::send::write;
 use crate::{Delivery, KeepAlive, Opening, OurLimits, Policy, Session, TheirLimits, Violation, WillMessage};
 
 /// Which side of the connection this is.
@@ -269,27 +270,20 @@ impl Protocol {
         out: &mut Vec<u8>,
     ) -> Result<Received<'a, 'f>, Violation> {
         self.check_publish(&publish)?;
-        if let Some(id) = publish.packet_id {
+        // First the topic: a repeated PUBLISH names its alias anew though it is not passed on again.
+        let topic = name_topic(&mut self.aliases_in, &publish)?;
+        if let Some(packet_id) = publish.packet_id {
             // 3.x has no Receive Maximum; its identifiers bound what can be under way.
             let maximum = (self.version == Version::V5).then_some(self.ours.receive_maximum);
             let exactly_once = publish.qos == QoS::ExactlyOnce;
-            if !self.session.inbound.arrive(id, exactly_once, maximum)? {
-                self.send_ack(Packet::Pubrec, id, ReasonCode::Success, out); // [MQTT-4.3.3-10]
+            if !self.session.inbound.arrive(packet_id, exactly_once, maximum)? {
+                let reason = ReasonCode::Success;
+                let again = Packet::Pubrec(Ack { packet_id, reason, properties: Properties::EMPTY });
+                // [MQTT-4.3.3-10]; four bytes fit every client that could be admitted.
+                write(&again, self.version, self.theirs.maximum_packet_size_bytes, out).ok();
                 return Ok(Received::Nothing);
             }
         }
-        let topic = match publish.topic {
-            "" => None,
-            text => Some(
-                TopicName::parse(text)
-                    .map_err(|_| Violation::new(ReasonCode::TopicNameInvalid, "MQTT-3.3.2-2"))?,
-            ),
-        };
-        let topic = match (publish.properties.topic_alias(), topic) {
-            (Some(alias), topic) => self.aliases_in.resolve(alias.get(), topic)?,
-            (None, Some(topic)) => topic,
-            (None, None) => return Err(Violation::protocol_error("MQTT-4.7.3-1")),
-        };
         Ok(Received::Publish(InboundPublish::new(&publish, topic, now)))
     }
 
@@ -469,6 +463,25 @@ impl Protocol {
     #[must_use]
     pub fn finish(self) -> Finished {
         Finished { session: self.session, session_expiry_s: self.session_expiry_s, will: self.will }
+    }
+}
+
+/// The topic of a PUBLISH, whether by name or by alias.
+fn name_topic<'a>(
+    aliases: &'a mut AliasesIn,
+    publish: &Publish<'a>,
+) -> Result<TopicName<&'a str>, Violation> {
+    let topic = match publish.topic {
+        "" => None,
+        text => Some(
+            TopicName::parse(text)
+                .map_err(|_| Violation::new(ReasonCode::TopicNameInvalid, "MQTT-3.3.2-2"))?,
+        ),
+    };
+    match (publish.properties.topic_alias(), topic) {
+        (Some(alias), topic) => aliases.resolve(alias.get(), topic),
+        (None, Some(topic)) => Ok(topic),
+        (None, None) => Err(Violation::protocol_error("MQTT-4.7.3-1")),
     }
 }
 

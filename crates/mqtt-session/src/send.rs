@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bytes::BufMut;
 use mqtt_codec::{
     Ack, Auth, Disconnect, Packet, PacketId, Properties, PropertiesBuf, Property, Publish, QoS, ReasonCode,
     ReasonCodes, Suback, Subscribe, SubscribeFilters, Unsuback, Unsubscribe, UnsubscribeFilters, Version,
@@ -239,9 +240,15 @@ impl Protocol {
 
 /// A packet is larger than the peer's Maximum Packet Size, or than MQTT allows.
 #[derive(Debug)]
-struct TooLarge;
+pub(crate) struct TooLarge;
 
-fn write(packet: &Packet<'_>, version: Version, bytes_max: u32, out: &mut Vec<u8>) -> Result<(), TooLarge> {
+/// Writes a packet of at most `bytes_max` bytes, or nothing.
+pub(crate) fn write<B: BufMut>(
+    packet: &Packet<'_>,
+    version: Version,
+    bytes_max: u32,
+    out: &mut B,
+) -> Result<(), TooLarge> {
     if bytes_max < PACKET_BYTES_MAX {
         let bytes = encoded_len(packet, version).map_err(|_| TooLarge)?;
         if bytes > bytes_max as usize {

@@ -27,7 +27,7 @@ impl WillMessage {
     /// Checks the will of a CONNECT against what the server supports.
     ///
     /// # Errors
-    /// The topic is no topic name, or the QoS or RETAIN flag is not supported ([MQTT-3.2.2-12],
+    /// The topic or the response topic is no topic name, or the QoS or RETAIN flag is not supported ([MQTT-3.2.2-12],
     /// [MQTT-3.2.2-13]).
     pub fn accept(will: &Will<'_>, policy: &Policy) -> Result<Self, Violation> {
         let topic = TopicName::parse(will.topic)
@@ -37,6 +37,9 @@ impl WillMessage {
         }
         if will.retain && !policy.retain_available {
             return Err(Violation::new(ReasonCode::RetainNotSupported, "MQTT-3.2.2-13"));
+        }
+        if let Some(Err(_)) = will.properties.response_topic().map(TopicName::parse) {
+            return Err(Violation::protocol_error("MQTT-3.3.2-14"));
         }
         let mut properties = PropertiesBuf::new();
         forwarded(will.properties, &mut properties);

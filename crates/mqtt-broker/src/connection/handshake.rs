@@ -7,12 +7,13 @@ use mqtt_codec::{
     Auth, Connect, Packet, PropertiesBuf, Property, ReasonCode, Version, connect_version, decode, encode,
 };
 use mqtt_session::{
-    AuthenticationMethod, Opening, Protocol, Refusal, Session, Step, Violation, write_refusal,
+    AuthenticationMethod, Opening, PACKET_BYTES_MAX, Protocol, Refusal, Session, Step, TheirLimits,
+    Violation, write_refusal,
 };
 use tokio::sync::oneshot;
 
 use super::dialogue::{Dialogue, Tally};
-use super::publisher::Publisher;
+use super::publisher::{self, Publisher};
 use super::{End, Link, Peer};
 use crate::access::{Identity, Login};
 use crate::clients::{HandedOver, Handle, Order, Slot};
@@ -44,7 +45,8 @@ pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<A
             tracing::debug!(address = ?peer.address, %error, "malformed CONNECT");
             let version = connect_version(&frame).unwrap_or(Version::V3_1_1);
             if frame[0] >> 4 == mqtt_codec::PacketType::Connect as u8 {
-                write_refusal(version, &Violation::from(error).into(), link.writer.buffer());
+                let refusal = Violation::from(error).into();
+                write_refusal(version, &refusal, PACKET_BYTES_MAX, link.writer.buffer());
             }
             return None;
         }
@@ -55,7 +57,8 @@ pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<A
             let client_id = connect.client_id;
             let (reason, text) = (refusal.reason, refusal.text.as_deref());
             tracing::info!(client_id, address = ?peer.address, %reason, text, "client refused");
-            write_refusal(connect.version, &refusal, link.writer.buffer());
+            let bytes_max = TheirLimits::of_client(&connect).maximum_packet_size_bytes;
+            write_refusal(connect.version, &refusal, bytes_max, link.writer.buffer());
             None
         }
     }
@@ -84,14 +87,19 @@ async fn judge(
         };
         core.access.authenticate(&login)?; // [MQTT-3.1.4-2]
     }
-    if let Some(peers) = &core.peers {
-        peers.claim_session(&opening.client_id).await?;
-    }
     let identity = Arc::new(Identity {
         client_id: (&*opening.client_id).into(),
         username: opening.username.as_deref().map(Into::into),
         address: peer.address,
     });
+    if let Some(will) = &opening.will
+        && let Some(reason) = publisher::refusal(core, &identity, will.topic())
+    {
+        return Err(reason.into()); // a will is published with the rights of its client
+    }
+    if let Some(peers) = &core.peers {
+        peers.claim_session(&opening.client_id).await?;
+    }
     Ok(Admission { opening, identity, authentication_data })
 }
 
@@ -155,7 +163,8 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
                 tracing::error!(client_id = &*identity.client_id, %error, "no session can be opened");
                 core.clients.release(&identity.client_id, &handle);
                 let refusal = ReasonCode::ServerUnavailable.into();
-                write_refusal(opening.version, &refusal, link.writer.buffer());
+                let bytes_max = opening.theirs.maximum_packet_size_bytes;
+                write_refusal(opening.version, &refusal, bytes_max, link.writer.buffer());
                 return None;
             }
         },

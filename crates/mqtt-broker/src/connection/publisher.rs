@@ -124,7 +124,8 @@ impl Path {
     }
 }
 
-fn refusal(core: &Core, identity: &Identity, topic: TopicName<&str>) -> Option<ReasonCode> {
+/// Why a client may not publish to a topic; `None` if it may.
+pub(super) fn refusal(core: &Core, identity: &Identity, topic: TopicName<&str>) -> Option<ReasonCode> {
     let limits = &core.settings.limits;
     let text = topic.as_str();
     if text.len() > limits.topic_bytes_max || topic.levels().count() > limits.topic_levels_max {

@@ -9,7 +9,8 @@ use super::WRITE_BYTES_HIGH;
 use super::dialogue::Dialogue;
 
 impl Dialogue {
-    /// Encodes some of what waits. Whether anything was encoded, so that there may be more.
+    /// Encodes some of what waits. Whether there may be more: something was encoded or, being too large or
+    /// too old, left out.
     pub(super) fn fill(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         let filled_from = out.len();
         if self.protocol.is_resending() {
@@ -19,10 +20,8 @@ impl Dialogue {
                 return out.len() > filled_from; // the window is closed: everything else waits behind
             }
         }
-        if self.fill_from_replays(now, out) {
-            self.fill_from_outbox(now, out);
-        }
-        out.len() > filled_from
+        let taken = self.fill_from_replays(now, out) && self.fill_from_outbox(now, out);
+        taken || out.len() > filled_from
     }
 
     pub(super) fn count_undeliverable(&self, dropped: Vec<(Delivery, DropReason)>) {
@@ -60,10 +59,12 @@ impl Dialogue {
         true
     }
 
-    fn fill_from_outbox(&mut self, now: Instant, out: &mut Vec<u8>) {
+    /// Whether anything was taken from the outbox.
+    fn fill_from_outbox(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         let window = self.protocol.window_free();
         let mut batch = std::mem::take(&mut self.batch);
         self.outbox.take(window, WRITE_BYTES_HIGH, &self.core.outbox_limits, now, &mut batch);
+        let taken = !batch.is_empty();
         for delivery in batch.drain(..) {
             self.send(delivery, now, out);
         }
@@ -71,6 +72,7 @@ impl Dialogue {
         if batch.capacity() <= BATCH_SPARE {
             self.batch = batch;
         }
+        taken
     }
 
     fn send(&mut self, delivery: Delivery, now: Instant, out: &mut Vec<u8>) {
