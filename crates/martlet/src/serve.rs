@@ -50,12 +50,12 @@ async fn serve(configuration: Configuration, addresses_file: Option<&Path>) -> R
     let mut signals = Signals::take().map_err(Failure::failed)?;
     let broker = start(configuration).await?;
     let addresses: Vec<String> = broker.addresses().iter().map(ToString::to_string).collect();
-    for url in &addresses {
-        info!(%url, "listening");
-    }
     if let Some(path) = addresses_file {
         let written = write_whole(path, &(addresses.join("\n") + "\n"));
         written.map_err(|error| Failure::failed(format_args!("{}: {error}", path.display())))?;
+    }
+    for url in &addresses {
+        info!(%url, "listening");
     }
     let name = signals.next().await;
     info!(signal = name, "shutting down; a second signal ends at once");

@@ -1,0 +1,174 @@
+//! `martlet serve` and the commands around its configuration, as processes.
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use support::{Broker, Scratch, martlet, run, stderr, stdout};
+
+/// CONNECT of MQTT 3.1.1 with an empty client identifier.
+const CONNECT: &[u8] = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x00\x00\x00";
+/// CONNACK: accepted, no session.
+const CONNACK: &[u8] = b"\x20\x02\x00\x00";
+
+fn connected(socket: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(socket).expect("the listener is open");
+    stream.write_all(CONNECT).expect("writable");
+    let mut answer = [0; CONNACK.len()];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(answer, CONNACK);
+    stream
+}
+
+#[test]
+fn the_addresses_are_written_once_all_listeners_are_open() {
+    let file = Scratch::new("addresses");
+    let listen = ["--listen", "tcp://127.0.0.1:0", "--listen", "ws://127.0.0.1:0/mqtt"];
+    let broker = Broker::start_with(&[&listen[..], &["--print-addresses", file.path()]].concat(), 2);
+    let written = std::fs::read_to_string(file.path()).expect("the file was written first");
+    assert_eq!(written, broker.addresses.join("\n") + "\n");
+    assert!(!written.contains(":0"), "real ports: {written}");
+    assert!(broker.addresses[1].starts_with("ws://127.0.0.1:") && broker.addresses[1].ends_with("/mqtt"));
+    connected(broker.socket(0));
+}
+
+#[test]
+fn a_signal_ends_it_gracefully() {
+    for signal in ["TERM", "INT"] {
+        let mut broker = Broker::start();
+        let mut client = connected(broker.socket(0));
+        broker.signal(signal);
+        let (code, log) = broker.wait();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(log.contains("shutting down") && log.contains("\"shut down\""), "{log}");
+        // MQTT 3.1.1 has no words for it: the connection is closed, not reset.
+        assert_eq!(client.read(&mut [0; 16]).expect("closed properly"), 0);
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_a_runtime_error() {
+    let broker = Broker::start();
+    let output = run(["serve", "--listen", &broker.addresses[0]]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(broker.socket(0)), "{}", stderr(&output));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_a_runtime_error() {
+    let output = run(["serve", "--listen", "tcp://127.0.0.1:0", "--print-addresses", "/nowhere/at/all"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("error: /nowhere/at/all: "), "{}", stderr(&output));
+}
+
+#[test]
+fn an_address_for_everybody_needs_an_explicit_word() {
+    let output = run(["serve", "--listen", "tcp://0.0.0.0:0"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--allow-anonymous"), "{}", stderr(&output));
+    let broker = Broker::start_with(&["--listen", "tcp://0.0.0.0:0", "--allow-anonymous"], 1);
+    connected(&format!("127.0.0.1:{}", broker.port()));
+}
+
+#[test]
+fn a_wrong_configuration_is_refused_with_all_its_errors() {
+    let file = Scratch::with("wrong.toml", "[limits]\nlinger = 1\n[[listener]]\nurl = 'tcp://[::]:1883'\n");
+    for (arguments, code) in [(&["serve", "--config"][..], 2), (&["check-config"], 1)] {
+        let output = martlet(arguments).arg(file.path()).output().expect("it runs");
+        let errors = stderr(&output);
+        assert_eq!(output.status.code(), Some(code), "{errors}");
+        let expected = format!("error: {}:2:1: unknown option `limits.linger`", file.path());
+        assert!(errors.starts_with(&expected), "{errors}");
+        assert!(
+            errors.contains(&format!("error: {}:4:7: tcp://[::]:1883 can be reached", file.path())),
+            "{errors}"
+        );
+        assert!(errors.ends_with("2 errors in the configuration\n"), "{errors}");
+    }
+}
+
+#[test]
+fn a_right_configuration_is_confirmed() {
+    let file = Scratch::with("right.toml", "[limits]\nlinger_ms = 1\n");
+    let output = run(["check-config", file.path()]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output), format!("{}: no errors\n", file.path()));
+    let missing = run(["check-config", "/nowhere/at/all.toml"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("/nowhere/at/all.toml: cannot be read"));
+}
+
+#[test]
+fn the_printed_configuration_is_one_that_prints_itself() {
+    let file = Scratch::with("source.toml", "[protocol]\nkeep_alive_max_s = 60\n[log]\nfilter = 'error'\n");
+    let printed =
+        martlet(["serve", "--config", file.path(), "--print-config", "--set", "queue.overflow=drop-oldest"])
+            .env("MARTLET_LIMITS_LINGER_MS", "77")
+            .env("RUST_LOG", "warn")
+            .output()
+            .expect("it runs");
+    let text = stdout(&printed);
+    assert_eq!(printed.status.code(), Some(0), "{}", stderr(&printed));
+    for line in ["keep_alive_max_s = 60", "overflow = \"drop-oldest\"", "linger_ms = 77", "filter = \"warn\""]
+    {
+        assert!(text.lines().any(|printed| printed == line), "{line} is missing");
+    }
+    let again = Scratch::with("printed.toml", &text);
+    assert_eq!(stdout(&run(["--config", again.path(), "--print-config"])), text);
+}
+
+#[test]
+fn every_key_of_the_configuration_reaches_the_broker_that_runs() {
+    let broker = Broker::start_with(
+        &[
+            "--listen",
+            "tcp://127.0.0.1:0",
+            "--set",
+            "protocol.version_max=3.1",
+            "--set",
+            "runtime.worker_threads=1",
+        ],
+        1,
+    );
+    let mut stream = TcpStream::connect(broker.socket(0)).expect("the listener is open");
+    stream.write_all(CONNECT).expect("writable");
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).expect("closed properly");
+    assert_eq!(answer, b"\x20\x02\x00\x01", "unacceptable protocol version");
+}
+
+#[test]
+fn storage_that_does_not_exist_yet_is_not_promised() {
+    let output = run(["serve", "--data-dir", "somewhere"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("keeps everything in memory"), "{}", stderr(&output));
+    assert!(!stdout(&run(["serve", "--help"])).contains("data-dir"));
+}
+
+#[test]
+fn a_wrong_command_line_is_told_from_a_request_for_help() {
+    assert_eq!(run(["serve", "--nothing"]).status.code(), Some(2));
+    assert_eq!(run(["nothing"]).status.code(), Some(2));
+    for command in [&["--help"][..], &["serve", "--help"], &["--version"]] {
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(0), "{command:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{command:?}");
+    }
+}
+
+#[test]
+fn log_lines_are_json_unless_a_terminal_reads_them() {
+    let mut broker = Broker::start_with(
+        &["--listen", "tcp://127.0.0.1:0", "--log", "debug", "--set", "log.format=auto"],
+        1,
+    );
+    broker.signal("TERM");
+    let (_, log) = broker.wait();
+    assert!(log.lines().count() > 1);
+    for line in log.lines() {
+        assert!(line.starts_with("{\"timestamp\":\"") && line.ends_with('}'), "{line}");
+    }
+    let quiet = martlet(["serve", "--listen", "tcp://127.0.0.1:0", "--log", "martlet=inof"]).output();
+    assert_eq!(quiet.expect("it runs").status.code(), Some(2));
+}
