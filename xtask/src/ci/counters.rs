@@ -2,11 +2,17 @@
 
 use crate::report::Counts;
 
-/// The sum of all closing lines of `cargo nextest` and of `cargo test`; `None` when no runner got that far.
+/// The summary of `cargo nextest`, or the sum of all closing lines of `cargo test`; `None` when no runner got that far.
+///
+/// nextest repeats what a failed test printed, a closing line of its own included, so its summary excludes those.
 pub(super) fn counts(output: &str) -> Option<Counts> {
-    let lines = output.lines().map(without_colours);
-    let found: Vec<Counts> = lines.filter_map(|line| nextest(&line).or_else(|| libtest(&line))).collect();
-    (!found.is_empty()).then(|| found.into_iter().sum())
+    let lines: Vec<String> = output.lines().map(without_colours).collect();
+    sum(lines.iter().filter_map(|line| nextest(line)))
+        .or_else(|| sum(lines.iter().filter_map(|line| libtest(line))))
+}
+
+fn sum(counts: impl Iterator<Item = Counts>) -> Option<Counts> {
+    counts.reduce(|one, other| one + other)
 }
 
 /// `Summary [   1.2s] 4 tests run: 3 passed (1 slow), 1 failed, 2 skipped`
@@ -64,6 +70,15 @@ mod tests {
         check(
             "\u{1b}[32;1m     Summary\u{1b}[0m [   0.1s] \u{1b}[1m2\u{1b}[0m tests run: \u{1b}[1m2\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, \u{1b}[1m0\u{1b}[0m skipped",
             Some((2, 0, 0)),
+        );
+    }
+
+    #[test]
+    fn what_nextest_repeats_is_not_counted_again() {
+        let repeated = "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 6 filtered out; finished in 0.08s\n";
+        check(
+            &format!("{repeated}     Summary [   8.6s] 7 tests run: 6 passed, 1 failed, 0 skipped\n"),
+            Some((6, 1, 0)),
         );
     }
 
