@@ -53,7 +53,7 @@ const OUTSIDE_WORLD: &[&str] = &[
 
 /// Clocks, files, sockets, threads, processes and output have no place in the lowest layers.
 fn outside_world(line: &Line) -> Option<String> {
-    let found = OUTSIDE_WORLD.iter().find(|part| line.code.contains(part))?;
+    let found = OUTSIDE_WORLD.iter().find(|part| line.code.contains(**part))?;
     Some(format!("`{found}` in a layer that only computes"))
 }
 
