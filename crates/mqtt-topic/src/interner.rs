@@ -2,8 +2,9 @@
 
 use core::hash::{BuildHasher, Hasher};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
+use crate::id_index::{IdIndex, fold};
 use crate::slab::{Id, Moves, Slab};
 
 const INLINE_BYTES: usize = 22;
@@ -12,7 +13,7 @@ const INLINE_BYTES: usize = 22;
 #[derive(Debug)]
 pub(crate) struct Interner {
     levels: Slab<Level>,
-    by_text: HashTable<Id>,
+    by_text: IdIndex,
     hash_builder: DefaultHashBuilder,
     /// Bytes of the texts that are too long to lie inside [`Level`].
     heap_bytes: usize,
@@ -34,11 +35,6 @@ impl LevelHash {
     pub(crate) fn number(self) -> u32 {
         self.0
     }
-
-    /// A hash table takes its bucket from the lower bits and its tag from the highest.
-    fn spread(self) -> u64 {
-        u64::from(self.0) << 32 | u64::from(self.0)
-    }
 }
 
 /// Most levels are short, and comparing one should not cost another cache miss.
@@ -52,7 +48,7 @@ impl Interner {
     pub(crate) fn new() -> Self {
         Self {
             levels: Slab::new(),
-            by_text: HashTable::new(),
+            by_text: IdIndex::new(),
             hash_builder: DefaultHashBuilder::default(),
             heap_bytes: 0,
         }
@@ -62,8 +58,7 @@ impl Interner {
     pub(crate) fn hash(&self, text: &[u8]) -> LevelHash {
         let mut hasher = self.hash_builder.build_hasher();
         hasher.write(text);
-        let hash = hasher.finish();
-        LevelHash((hash >> 32) as u32 ^ hash as u32)
+        LevelHash(fold(hasher.finish()))
     }
 
     /// Whether `id` stands for `text`.
@@ -74,14 +69,14 @@ impl Interner {
 
     /// The id of a level, which counts as used once more until it is [released](Self::release).
     pub(crate) fn acquire(&mut self, text: &[u8], hash: LevelHash) -> Id {
-        if let Some(&id) = self.by_text.find(hash.spread(), |id| self.is_text_of(*id, text)) {
+        if let Some(id) = self.by_text.find(hash.0, |id| self.is_text_of(id, text)) {
             self.levels[id].uses += 1;
             return id;
         }
         let text = Text::new(text);
         self.heap_bytes += text.heap_bytes();
         let id = self.levels.insert(Level { text, hash, uses: 1 });
-        self.by_text.insert_unique(hash.spread(), id, |other| self.levels[*other].hash.spread());
+        self.by_text.insert(hash.0, id);
         id
     }
 
@@ -93,8 +88,7 @@ impl Interner {
         }
         let level = self.levels.remove(id);
         self.heap_bytes -= level.text.heap_bytes();
-        let entry = self.by_text.find_entry(level.hash.spread(), |other| *other == id);
-        entry.expect("every level in use is in the index").remove();
+        self.by_text.remove(level.hash.0, id);
     }
 
     pub(crate) fn is_sparse(&self) -> bool {
@@ -104,21 +98,19 @@ impl Interner {
     /// Frees unused memory and answers the new ids of all levels.
     pub(crate) fn compact(&mut self) -> Moves {
         let moves = self.levels.compact();
-        self.by_text = HashTable::with_capacity(self.levels.len());
-        for (id, level) in self.levels.iter() {
-            self.by_text.insert_unique(level.hash.spread(), id, |other| self.levels[*other].hash.spread());
-        }
+        self.by_text = IdIndex::new();
+        self.levels.iter().for_each(|(id, level)| self.by_text.insert(level.hash.0, id));
         moves
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.levels.capacity_bytes() + self.by_text.allocation_size() + self.heap_bytes
+        self.levels.capacity_bytes() + self.by_text.heap_bytes() + self.heap_bytes
     }
 
     #[cfg(test)]
     fn find(&self, text: &[u8]) -> Option<Id> {
         let hash = self.hash(text);
-        self.by_text.find(hash.spread(), |id| self.is_text_of(*id, text)).copied()
+        self.by_text.find(hash.0, |id| self.is_text_of(id, text))
     }
 
     #[cfg(test)]

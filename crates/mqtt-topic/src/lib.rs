@@ -2,8 +2,10 @@
 #![forbid(unsafe_code)]
 
 mod error;
+mod exact;
 mod filter;
 mod filter_tree;
+mod id_index;
 mod inline_vec;
 mod interner;
 mod name;

@@ -4,8 +4,9 @@ use core::hash::BuildHasher;
 use core::mem;
 use core::ops::ControlFlow;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
+use crate::id_index::{IdIndex, fold};
 use crate::order::{Order, Side};
 use crate::skip::{Skipper, Step};
 use crate::slab::{Id, Slab};
@@ -20,7 +21,7 @@ use crate::{TopicFilter, TopicName};
 #[derive(Debug)]
 pub struct NameTree<V> {
     entries: Slab<Entry<V>>,
-    by_name: HashTable<Id>,
+    by_name: IdIndex,
     order: Order,
     hash_builder: DefaultHashBuilder,
     /// Bytes of all names.
@@ -53,7 +54,7 @@ impl<V> NameTree<V> {
     pub fn new() -> Self {
         Self {
             entries: Slab::new(),
-            by_name: HashTable::new(),
+            by_name: IdIndex::new(),
             order: Order::new(),
             hash_builder: DefaultHashBuilder::default(),
             name_bytes: 0,
@@ -70,7 +71,7 @@ impl<V> NameTree<V> {
         let id = self.entries.insert(Entry { name: name.into(), value });
         self.name_bytes += name.len();
         self.order.insert(place, id, |id| &self.entries[id].name);
-        self.index(id);
+        self.by_name.insert(self.hash(name), id);
         None
     }
 
@@ -78,8 +79,7 @@ impl<V> NameTree<V> {
     pub fn remove(&mut self, name: TopicName<&str>) -> Option<V> {
         let name = name.as_str();
         let id = self.find(name)?;
-        let entry = self.by_name.find_entry(self.hash_builder.hash_one(name), |other| *other == id);
-        entry.expect("the name has just been found").remove();
+        self.by_name.remove(self.hash(name), id);
         self.order.remove(self.order.find(name, Side::Before, |id| &self.entries[id].name));
         self.name_bytes -= name.len();
         let value = self.entries.remove(id).value;
@@ -159,7 +159,7 @@ impl<V> NameTree<V> {
     pub fn state_bytes(&self) -> usize {
         size_of::<Self>()
             + self.entries.capacity_bytes()
-            + self.by_name.allocation_size()
+            + self.by_name.heap_bytes()
             + self.order.heap_bytes()
             + self.name_bytes
     }
@@ -178,22 +178,21 @@ impl<V> NameTree<V> {
     }
 
     fn find(&self, name: &str) -> Option<Id> {
-        let hash = self.hash_builder.hash_one(name);
-        self.by_name.find(hash, |id| *self.entries[*id].name == *name).copied()
+        self.by_name.find(self.hash(name), |id| *self.entries[id].name == *name)
     }
 
-    fn index(&mut self, id: Id) {
-        let hash = |id: &Id| self.hash_builder.hash_one(&*self.entries[*id].name);
-        self.by_name.insert_unique(hash(&id), id, hash);
+    fn hash(&self, name: &str) -> u32 {
+        fold(self.hash_builder.hash_one(name))
     }
 
     /// Gives memory back after many removals; see [`Slab::is_sparse`].
     fn compact(&mut self) {
         let moves = self.entries.compact();
         self.order.ids_mut().for_each(|id| moves.apply(id));
-        self.by_name = HashTable::with_capacity(self.entries.len());
-        let ids: Vec<Id> = self.entries.iter().map(|(id, _)| id).collect();
-        ids.into_iter().for_each(|id| self.index(id));
+        self.by_name = IdIndex::new();
+        for (id, entry) in self.entries.iter() {
+            self.by_name.insert(fold(self.hash_builder.hash_one(&*entry.name)), id);
+        }
     }
 }
 

@@ -2,9 +2,10 @@
 
 use core::hash::{BuildHasher, Hash, Hasher};
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
 use crate::TopicName;
+use crate::id_index::{IdIndex, fold};
 use crate::inline_vec::InlineVec;
 use crate::interner::{Interner, LevelHash};
 use crate::name_levels::{LEVELS_INLINE, LevelKey, NameLevels};
@@ -18,7 +19,7 @@ pub(crate) struct Trie<K, V> {
     root: Option<Id>,
     nodes: Slab<Node>,
     /// The literal children of all nodes with several, found by their own parent and level.
-    literals: HashTable<Id>,
+    literals: IdIndex,
     hash_builder: DefaultHashBuilder,
     interner: Interner,
     subscribers: Slab<Subscribers<K, V>>,
@@ -78,7 +79,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
         Self {
             root: None,
             nodes: Slab::new(),
-            literals: HashTable::new(),
+            literals: IdIndex::new(),
             hash_builder: DefaultHashBuilder::default(),
             interner: Interner::new(),
             subscribers: Slab::new(),
@@ -157,7 +158,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         self.nodes.capacity_bytes()
-            + self.literals.allocation_size()
+            + self.literals.heap_bytes()
             + self.interner.heap_bytes()
             + self.subscribers.capacity_bytes()
             + self.subscribers_heap_bytes
@@ -177,11 +178,10 @@ impl<K: Eq + Hash, V> Trie<K, V> {
             Literals::None => None,
             Literals::One(only) => self.is_literal(&self.nodes[only], level).then_some(only),
             Literals::Indexed(_) => {
-                let is_child = |id: &Id| {
-                    let node = &self.nodes[*id];
+                self.literals.find(edge_hash(&self.hash_builder, parent, level.hash), |id| {
+                    let node = &self.nodes[id];
                     node.parent == parent && self.is_literal(node, level)
-                };
-                self.literals.find(edge_hash(&self.hash_builder, parent, level.hash), is_child).copied()
+                })
             }
         }
     }
@@ -252,12 +252,9 @@ impl<K: Eq + Hash, V> Trie<K, V> {
     }
 
     fn index_literal(&mut self, child: Id) {
-        let hash = |id: &Id| {
-            let node = &self.nodes[*id];
-            let (_, level) = node.level.expect("only literal nodes are indexed");
-            edge_hash(&self.hash_builder, node.parent, level)
-        };
-        self.literals.insert_unique(hash(&child), child, hash);
+        let node = &self.nodes[child];
+        let (_, level) = node.level.expect("only literal nodes are indexed");
+        self.literals.insert(edge_hash(&self.hash_builder, node.parent, level), child);
     }
 
     /// Removes a node and its ancestors as far as nothing needs them.
@@ -285,9 +282,7 @@ impl<K: Eq + Hash, V> Trie<K, V> {
             self.nodes[parent].literals = Literals::None;
             return;
         };
-        let hash = edge_hash(&self.hash_builder, parent, hash);
-        let entry = self.literals.find_entry(hash, |child| *child == id);
-        entry.expect("every child of such a node is indexed").remove();
+        self.literals.remove(edge_hash(&self.hash_builder, parent, hash), id);
         self.nodes[parent].literals = if count == 1 { Literals::None } else { Literals::Indexed(count - 1) };
     }
 
@@ -310,13 +305,14 @@ impl<K: Eq + Hash, V> Trie<K, V> {
             subscriber_moves.apply_option(&mut node.subscribers);
             subscriber_moves.apply_option(&mut node.multi_level);
         }
-        let is_indexed = |node: &Node| {
-            node.level.is_some() && matches!(self.nodes[node.parent].literals, Literals::Indexed(_))
-        };
-        let indexed: Vec<Id> =
-            self.nodes.iter().filter(|(_, node)| is_indexed(node)).map(|(id, _)| id).collect();
-        self.literals = HashTable::with_capacity(indexed.len());
-        indexed.into_iter().for_each(|id| self.index_literal(id));
+        self.literals = IdIndex::new();
+        for (id, node) in self.nodes.iter() {
+            if let Some((_, level)) = node.level
+                && matches!(self.nodes[node.parent].literals, Literals::Indexed(_))
+            {
+                self.literals.insert(edge_hash(&self.hash_builder, node.parent, level), id);
+            }
+        }
     }
 }
 
@@ -329,8 +325,8 @@ fn split_multi_level(filter: &str) -> (Option<&str>, bool) {
 }
 
 #[inline]
-fn edge_hash(hash_builder: &DefaultHashBuilder, parent: Id, level: LevelHash) -> u64 {
+fn edge_hash(hash_builder: &DefaultHashBuilder, parent: Id, level: LevelHash) -> u32 {
     let mut hasher = hash_builder.build_hasher();
     hasher.write_u64(u64::from(parent.number()) << 32 | u64::from(level.number()));
-    hasher.finish()
+    fold(hasher.finish())
 }
