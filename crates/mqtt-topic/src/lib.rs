@@ -1,4 +1,4 @@
-//! MQTT topic names and filters, and the two trees that match them
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod error;
