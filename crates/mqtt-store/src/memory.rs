@@ -1,11 +1,14 @@
 //! The store that lives and dies with the process.
 
+use core::cmp::Ordering;
 use core::fmt;
 use core::ops::ControlFlow;
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use hashbrown::HashMap;
-use mqtt_topic::{NameTree, TopicFilter, TopicName};
+use mqtt_session::Message;
+use mqtt_topic::{NameTree, Scanned, TopicFilter, TopicName};
 use parking_lot::{Mutex, RwLock};
 
 use crate::{
@@ -25,9 +28,15 @@ pub struct MemoryStore {
 struct RetainedSet {
     tree: NameTree<Retained>,
     bytes: usize,
-    /// Messages that have an expiry, so that a sweep costs nothing where none has.
-    expiring: usize,
+    /// Those that have an expiry, the next one first, so that expiry looks at nothing else.
+    expiring: BTreeSet<Expiring>,
 }
+
+/// A message in the order of its expiry.
+struct Expiring(Message);
+
+/// Names that one scan looks at, matching or not, so that a filter that finds little keeps no writer waiting.
+const SCAN_STEPS_MAX: usize = 4096;
 
 impl MemoryStore {
     /// An empty store.
@@ -55,19 +64,31 @@ impl RetainedSet {
 
     fn forget(&mut self, old: &Retained) {
         self.bytes -= old.message.size_bytes();
-        self.expiring -= usize::from(old.message.expires_at().is_some());
+        if old.message.expires_at().is_some() {
+            self.expiring.remove(&Expiring(old.message.clone()));
+        }
     }
 
     fn insert(&mut self, topic: TopicName<&str>, retained: Retained) -> RetainOutcome {
-        self.bytes += retained.message.size_bytes();
-        self.expiring += usize::from(retained.message.expires_at().is_some());
-        match self.tree.insert(topic, retained) {
-            Some(old) => {
-                self.forget(&old);
-                RetainOutcome::Replaced
-            }
-            None => RetainOutcome::Added,
+        let message = retained.message.clone();
+        let old = self.tree.insert(topic, retained);
+        if let Some(old) = &old {
+            self.forget(old);
         }
+        self.bytes += message.size_bytes();
+        if message.expires_at().is_some() {
+            self.expiring.insert(Expiring(message));
+        }
+        if old.is_some() { RetainOutcome::Replaced } else { RetainOutcome::Added }
+    }
+
+    /// Takes the next message that has expired.
+    fn pop_expired(&mut self, now: Instant) -> Option<Message> {
+        let next = self.expiring.first()?;
+        if !next.0.is_expired(now) {
+            return None;
+        }
+        self.expiring.pop_first().map(|Expiring(message)| message)
     }
 
     fn fits(&self, topic: TopicName<&str>, retained: &Retained, limits: &RetainedLimits) -> bool {
@@ -78,10 +99,36 @@ impl RetainedSet {
     }
 }
 
+impl Expiring {
+    fn key(&self) -> (Option<Instant>, &str) {
+        (self.0.expires_at(), self.0.topic())
+    }
+}
+
+impl Ord for Expiring {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Expiring {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Expiring {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Expiring {}
+
 impl Store for MemoryStore {
     fn retain(&self, retained: Retained) -> Result<RetainOutcome, StoreError> {
         let message = retained.message.clone();
-        let topic = TopicName::parse(message.topic()).expect("a message has a valid topic");
+        let topic = topic_of(&message);
         let mut set = self.retained.write();
         if message.payload().is_empty() {
             return Ok(match set.remove(topic) {
@@ -105,10 +152,8 @@ impl Store for MemoryStore {
         let mut page = RetainedPage::default();
         let set = self.retained.read();
         let after = after.map(TopicName::as_ref);
-        let _: ControlFlow<()> = set.tree.scan(filter, after, |_, retained| {
+        let scanned = set.tree.scan_some(filter, after, SCAN_STEPS_MAX, |_, retained| {
             if page.messages.len() == messages_max {
-                let last = page.messages.last().map(|retained| retained.message.topic());
-                page.next = last.and_then(|topic| TopicName::parse(topic.into()).ok());
                 return ControlFlow::Break(());
             }
             if !retained.message.is_expired(now) {
@@ -116,6 +161,11 @@ impl Store for MemoryStore {
             }
             ControlFlow::Continue(())
         });
+        page.next = match scanned {
+            Scanned::Finished => None,
+            Scanned::Paused { after } => Some(after.to_boxed()),
+            Scanned::Stopped => page.messages.last().map(|last| topic_of(&last.message).to_boxed()),
+        };
         Ok(page)
     }
 
@@ -125,24 +175,16 @@ impl Store for MemoryStore {
     }
 
     fn expire_retained(&self, now: Instant) -> usize {
-        if self.retained.read().expiring == 0 {
-            return 0;
+        let mut expired = 0;
+        if self.retained.read().expiring.first().is_none_or(|next| !next.0.is_expired(now)) {
+            return expired;
         }
         let mut set = self.retained.write();
-        let mut expired = Vec::new();
-        for all in ["#", "$SYS/#"] {
-            let filter = TopicFilter::parse(all).expect("a valid filter");
-            let _: ControlFlow<()> = set.tree.scan(&filter, None, |_, retained| {
-                if retained.message.is_expired(now) {
-                    expired.push(retained.message.clone());
-                }
-                ControlFlow::Continue(())
-            });
+        while let Some(message) = set.pop_expired(now) {
+            set.remove(topic_of(&message));
+            expired += 1;
         }
-        for message in &expired {
-            set.remove(TopicName::parse(message.topic()).expect("a message has a valid topic"));
-        }
-        expired.len()
+        expired
     }
 
     fn open_queue(&self, _client_id: &str, limits: QueueLimits) -> Result<Box<dyn Queue>, StoreError> {
@@ -161,4 +203,8 @@ impl Store for MemoryStore {
     fn parked_len(&self) -> usize {
         self.parked.lock().len()
     }
+}
+
+fn topic_of(message: &Message) -> TopicName<&str> {
+    TopicName::assume_valid(message.topic())
 }

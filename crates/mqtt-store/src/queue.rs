@@ -67,7 +67,7 @@ pub trait Queue: fmt::Debug + Send {
     fn bytes(&self) -> usize;
 }
 
-/// A queue in memory. Holds no memory while it is empty.
+/// A queue in memory. While it is empty it holds room for a burst at most, and none if none ever came.
 #[derive(Debug)]
 pub struct MemoryQueue {
     waiting: VecDeque<Delivery>,

@@ -67,9 +67,10 @@ pub struct RetainedTotals {
 /// A part of the retained messages that match a filter.
 #[derive(Debug, Default)]
 pub struct RetainedPage {
-    /// The messages, in the store's own fixed order.
+    /// The messages, in the store's own fixed order. There may be fewer than asked for, even none, although
+    /// more are left: a store does not search for long without a pause.
     pub messages: Vec<Retained>,
-    /// Where to go on; `None` when nothing is left.
+    /// Where to go on; `None` when nothing is left. It need not be the topic of a message.
     pub next: Option<TopicName<Box<str>>>,
 }
 
@@ -104,7 +105,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// There is no room, or the medium failed: nothing has changed.
     fn retain(&self, retained: Retained) -> Result<RetainOutcome, StoreError>;
 
-    /// The retained messages that match, `messages_max` at most, strictly after the topic `after`.
+    /// The retained messages that match, `messages_max` (above 0) at most, strictly after the topic `after`.
     /// Messages that have expired are left out.
     ///
     /// # Errors
@@ -120,7 +121,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// How much is retained now.
     fn retained_totals(&self) -> RetainedTotals;
 
-    /// Removes retained messages that have expired; how many.
+    /// Removes retained messages that have expired; how many. Costs next to nothing where none has, so that
+    /// it can be called often.
     fn expire_retained(&self, now: Instant) -> usize;
 
     /// A queue for the messages of one client's session. It lives as long as the session.
