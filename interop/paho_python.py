@@ -185,6 +185,19 @@ def will(broker, version):
 
 
 @case(each=VERSIONS)
+def polite_return(broker, version):
+    """A client that says goodbye and is back at once leaves no will: its DISCONNECT came before its next CONNECT."""
+    observer = Peer(broker, version, "observer").online()
+    observer.subscribe("wills/#", 1)
+    for _ in range(30):
+        peer = Peer(broker, version, "hasty")
+        peer.client.will_set("wills/hasty", b"gone", qos=1)
+        peer.online()
+        peer.disconnect()
+    observer.quiet()
+
+
+@case(each=VERSIONS)
 def resume(broker, version):
     """A session that outlives its connection keeps subscriptions and queued messages in order."""
     sleeper = Peer(broker, version, "sleeper", clean=False)
