@@ -7,7 +7,7 @@ use std::path::Path;
 use mqtt_broker::{Broker, ListenerSettings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::info;
+use tracing::{debug, info, warn};
 
 use crate::cli::{self, ServeArguments};
 use crate::config::{self, Configuration};
@@ -30,11 +30,20 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         return output::print(&config::effective(&configuration));
     }
     logging::start(&configuration.log);
+    raise_open_files_limit();
     let runtime = runtime(configuration.worker_threads).map_err(Failure::failed)?;
     let ended = runtime.block_on(serve(configuration, arguments.print_addresses.as_deref()));
     // Whatever a second signal left unfinished is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+/// Each connection is an open file, and the usual soft limit of 1,024 is there for programs of another kind.
+fn raise_open_files_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) => debug!(limit, "open files"),
+        Err(error) => warn!(%error, "the limit on open files could not be raised"),
+    }
 }
 
 fn runtime(worker_threads: usize) -> io::Result<Runtime> {
