@@ -43,7 +43,9 @@ mod tests {
     #[test]
     fn elements_past_the_inline_part_keep_their_order() {
         let mut vec = InlineVec::<u32, 4>::new(0);
-        (0..9).for_each(|value| vec.push(value));
+        (0..4).for_each(|value| vec.push(value));
+        assert_eq!(vec.spilled.capacity(), 0, "nothing is allocated yet");
+        (4..9).for_each(|value| vec.push(value));
         assert_eq!(vec.len(), 9);
         assert_eq!((0..9).map(|index| *vec.at(index)).collect::<Vec<_>>(), (0..9).collect::<Vec<_>>());
         assert_eq!(core::iter::from_fn(|| vec.pop()).collect::<Vec<_>>(), (0..9).rev().collect::<Vec<_>>());

@@ -330,3 +330,33 @@ fn edge_hash(hash_builder: &DefaultHashBuilder, parent: Id, level: LevelHash) ->
     hasher.write_u64(u64::from(parent.number()) << 32 | u64::from(level.number()));
     fold(hasher.finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_32_bytes_in_its_slab() {
+        let mut nodes = Slab::new();
+        nodes.insert(Node::new(Id::FIRST));
+        assert_eq!((size_of::<Node>(), nodes.capacity_bytes() % 32), (32, 0));
+    }
+
+    #[test]
+    fn the_last_subscription_takes_every_node_and_level_with_it() {
+        let mut trie = Trie::new();
+        for (filter, key) in ["a/+/b", "a/#", "#", "+/+", "a/c/+", "a/d/+", "a/d/e/#"].iter().zip(0..) {
+            trie.insert(filter, key, ());
+            trie.insert("x/+", key, ());
+        }
+        for (filter, key) in ["a/+/b", "a/#", "#", "+/+", "a/c/+", "a/d/+", "a/d/e/#"].iter().zip(0..) {
+            assert_eq!(trie.remove(filter, &key), Some(()));
+            assert_eq!(trie.remove("x/+", &key), Some(()));
+        }
+        assert_eq!(
+            (trie.root, trie.nodes.len(), trie.interner.len(), trie.subscribers.len()),
+            (None, 0, 0, 0)
+        );
+        assert_eq!(trie.subscribers_heap_bytes, 0);
+    }
+}
