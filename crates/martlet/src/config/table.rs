@@ -165,10 +165,12 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("limits.connect_bytes_max", settings.limits.connect_bytes_max, Kind::integer(64, PACKET_BYTES_MAX), Bytes,
         "Size of the largest CONNECT packet."),
     ("limits.outbox_bytes_high", settings.limits.outbox_bytes_high, Kind::at_least(1), Bytes,
-        "Bytes that may wait for one connected client before those who publish to it are slowed down."),
+        "Bytes that may wait for one connected client before those who publish to it are slowed down. They are \
+         slowed down in any case when its queue is half full."),
     ("limits.stall_timeout_ms", settings.limits.stall_timeout, Kind::integer(0, DAY_MS), Milliseconds,
-        "Time that a client which does not read may slow down its publishers. After that, QoS 0 messages to it \
-         are dropped and QoS 1 and 2 messages fill its queue until it reads again."),
+        "Time that a client may slow down its publishers while it takes nothing: no bytes, and no message by \
+         acknowledging another. After that, QoS 0 messages to it are dropped and QoS 1 and 2 messages fill its \
+         queue until it has caught up."),
     ("limits.subscriptions_max", settings.limits.subscriptions_max, Kind::at_least(1), None,
         "Subscriptions of one session."),
     ("limits.topic_levels_max", settings.limits.topic_levels_max, Kind::integer(1, 65_536), None,
@@ -215,3 +217,60 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("runtime.worker_threads", worker_threads, Kind::integer(0, 1024), None,
         "Threads that serve connections; 0 for one per processor."),
 };
+
+#[cfg(test)]
+mod tests {
+    use mqtt_broker::{Limits, Settings, SysSettings, TopicRules};
+    use mqtt_session::{OurLimits, Policy};
+    use mqtt_store::{QueueLimits, RetainedLimits};
+
+    use super::*;
+
+    /// Every field stands here by name, so that a new one does not compile before it has its row and is counted.
+    #[test]
+    fn every_field_of_the_settings_is_an_option() {
+        let Settings { policy, limits, queue, retained, shared_strategy: _, topics, sys } =
+            Settings::default();
+        let Policy {
+            version_min: _,
+            version_max: _,
+            ours,
+            inflight_max: _,
+            topic_alias_assign_max: _,
+            maximum_qos: _,
+            retain_available: _,
+            wildcard_subscription_available: _,
+            subscription_identifiers_available: _,
+            shared_subscription_available: _,
+            keep_alive_max_s: _,
+            session_expiry_max_s: _,
+            session_expiry_v3_s: _,
+            client_id_bytes_max: _,
+            empty_client_id_allowed: _,
+            response_information: _,
+        } = policy;
+        let OurLimits { receive_maximum: _, maximum_packet_size_bytes: _, topic_alias_maximum: _ } = ours;
+        let Limits {
+            connections_max: _,
+            parked_sessions_max: _,
+            connect_timeout: _,
+            connect_bytes_max: _,
+            outbox_bytes_high: _,
+            stall_timeout: _,
+            subscriptions_max: _,
+            topic_levels_max: _,
+            topic_bytes_max: _,
+            queue_qos0_offline: _,
+            linger: _,
+            shutdown_timeout: _,
+        } = limits;
+        let QueueLimits { messages_max: _, bytes_max: _, overflow: _ } = queue;
+        let RetainedLimits { messages_max: _, bytes_max: _ } = retained;
+        let TopicRules { subscribe_denied: _, denial_reveals_reason: _ } = topics;
+        let SysSettings { interval: _ } = sys;
+
+        let of_the_broker = 1 + (15 + 3) + 12 + 3 + 2 + 2 + 1;
+        let is_own = |row: &&Row<Configuration>| ["", "log", "runtime"].contains(&row.split_key().0);
+        assert_eq!(ROWS.iter().filter(|row| !is_own(row)).count(), of_the_broker);
+    }
+}
