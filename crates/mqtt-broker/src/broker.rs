@@ -158,8 +158,11 @@ impl Builder {
 
     fn into_core(self) -> Core {
         let limits = &self.settings.limits;
+        let queue = &self.settings.queue;
+        // A queue that is full drops, so publishers have to wait before it is.
         let outbox_limits = OutboxLimits {
-            bytes_high: limits.outbox_bytes_high,
+            bytes_high: limits.outbox_bytes_high.min(queue.bytes_max / 2),
+            messages_high: queue.messages_max / 2,
             stall_timeout: limits.stall_timeout,
             queue_qos0_offline: limits.queue_qos0_offline,
         };

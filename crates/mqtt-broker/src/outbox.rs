@@ -22,6 +22,9 @@ pub(crate) struct Outbox {
     owner: AtomicWaker,
     /// Whether the owner was told already that something waits.
     announced: AtomicBool,
+    /// Whether publishers wait or may soon, so that the owner's progress is of interest. Written under the
+    /// lock; an owner that sees an old value is at most one step behind.
+    strained: AtomicBool,
     /// Messages to this session that were discarded, for any reason.
     pub(crate) dropped: AtomicU64,
 }
@@ -45,9 +48,9 @@ enum Link {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Pressure {
     Relaxed,
-    /// Over its byte budget; it last took something then.
+    /// Over its budget; it last took something then, be it only a few bytes of what was written before.
     High {
-        last_taken: Instant,
+        last_progress: Instant,
     },
     /// It took nothing for the whole stall time.
     Stalled,
@@ -56,7 +59,9 @@ enum Pressure {
 /// Bounds that a push or take looks at.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutboxLimits {
+    /// Above either of these two, publishers wait for an online client.
     pub(crate) bytes_high: usize,
+    pub(crate) messages_high: usize,
     pub(crate) stall_timeout: Duration,
     pub(crate) queue_qos0_offline: bool,
 }
@@ -86,6 +91,7 @@ impl Outbox {
             }),
             owner: AtomicWaker::new(),
             announced: AtomicBool::new(false),
+            strained: AtomicBool::new(false),
             dropped: AtomicU64::new(0),
         }
     }
@@ -98,6 +104,7 @@ impl Outbox {
         }
         let pushed = state.queue.push(delivery);
         let congested = state.note_pressure(limits, now);
+        self.strained.store(congested, Ordering::Relaxed);
         let online = matches!(state.link, Link::Online { .. });
         drop(state);
         let (dropped, drop_reason) = match pushed {
@@ -151,8 +158,20 @@ impl Outbox {
             self.announced.store(false, Ordering::Release);
         }
         let relieved = if bytes > 0 { state.note_taken(limits, now) } else { Vec::new() };
+        self.strained.store(state.is_high(), Ordering::Relaxed);
         drop(state);
         relieved.into_iter().for_each(Waker::wake);
+    }
+
+    /// The client took something that was not in here any more: bytes of a long backlog, a repetition, a
+    /// retained message. So it is slow, not stalled.
+    pub(crate) fn note_progress(&self, now: Instant) {
+        if !self.strained.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Link::Online { pressure: Pressure::High { last_progress } } = &mut self.state.lock().link {
+            *last_progress = now;
+        }
     }
 
     /// Whether a publisher may go on. Registers it to be woken if not, and then says until when at most.
@@ -164,10 +183,10 @@ impl Outbox {
         deadline: &mut Option<Instant>,
     ) -> Poll<()> {
         let mut state = self.state.lock();
-        let Link::Online { pressure: Pressure::High { last_taken } } = state.link else {
+        let Link::Online { pressure: Pressure::High { last_progress } } = state.link else {
             return Poll::Ready(());
         };
-        let stalls_at = last_taken + limits.stall_timeout;
+        let stalls_at = last_progress + limits.stall_timeout;
         if stalls_at <= now {
             state.link = Link::Online { pressure: Pressure::Stalled };
             let waiting = std::mem::take(&mut state.waiting);
@@ -182,10 +201,19 @@ impl Outbox {
         Poll::Pending
     }
 
-    /// A connection begins to take from here.
+    /// Forgets a publisher that does not want to wait any more.
+    pub(crate) fn stop_waiting(&self, waker: &Waker) {
+        self.state.lock().waiting.retain(|waiting| !waiting.will_wake(waker));
+    }
+
+    /// A connection begins to take from here. Publishers that waited for the one before it may try again.
     pub(crate) fn go_online(&self) {
-        self.state.lock().link = Link::Online { pressure: Pressure::Relaxed };
+        let mut state = self.state.lock();
+        state.link = Link::Online { pressure: Pressure::Relaxed };
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
         self.announced.store(true, Ordering::Release);
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     /// The connection has ended, the session goes on. Returns the QoS 0 messages that do not wait.
@@ -238,13 +266,17 @@ impl Outbox {
 }
 
 impl State {
-    /// Looks at the byte budget after a push; whether publishers should wait.
+    /// Looks at the budget after a push; whether publishers should wait.
     fn note_pressure(&mut self, limits: &OutboxLimits, now: Instant) -> bool {
-        let Link::Online { pressure } = &mut self.link else { return false };
-        if *pressure == Pressure::Relaxed && self.queue.bytes() > limits.bytes_high {
-            *pressure = Pressure::High { last_taken: now };
+        let over = self.queue.bytes() > limits.bytes_high || self.queue.len() > limits.messages_high;
+        if over && self.link == (Link::Online { pressure: Pressure::Relaxed }) {
+            self.link = Link::Online { pressure: Pressure::High { last_progress: now } };
         }
-        matches!(pressure, Pressure::High { .. })
+        self.is_high()
+    }
+
+    fn is_high(&self) -> bool {
+        matches!(self.link, Link::Online { pressure: Pressure::High { .. } })
     }
 
     /// The owner took something; returns the publishers that may go on.
@@ -253,12 +285,12 @@ impl State {
         if *pressure == Pressure::Relaxed {
             return Vec::new();
         }
-        if self.queue.bytes() <= limits.bytes_high / 2 {
+        if self.queue.bytes() <= limits.bytes_high / 2 && self.queue.len() <= limits.messages_high / 2 {
             *pressure = Pressure::Relaxed;
             return std::mem::take(&mut self.waiting);
         }
-        if let Pressure::High { last_taken } = pressure {
-            *last_taken = now;
+        if let Pressure::High { last_progress } = pressure {
+            *last_progress = now;
         }
         Vec::new()
     }

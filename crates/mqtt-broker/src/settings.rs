@@ -36,10 +36,12 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Bytes of the largest packet before a connection is admitted: that is, of the CONNECT.
     pub connect_bytes_max: u32,
-    /// Bytes that may wait for one connected client before its publishers are slowed down.
+    /// Bytes that may wait for one connected client before its publishers are slowed down. They are slowed
+    /// down in any case when its queue is half full.
     pub outbox_bytes_high: usize,
-    /// Time that a client may keep its publishers waiting. After that QoS 0 messages to it are dropped,
-    /// and QoS 1 and 2 fill its queue, until it reads again.
+    /// Time that a client may keep its publishers waiting without taking anything, be it a few bytes or an
+    /// acknowledgement that makes room for the next message. After that QoS 0 messages to it are dropped, and
+    /// QoS 1 and 2 fill its queue, until it has caught up.
     pub stall_timeout: Duration,
     /// Subscriptions of one session.
     pub subscriptions_max: usize,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use mqtt_codec::{Auth, PacketType, ReasonCode, decode};
@@ -144,6 +144,13 @@ impl Dialogue {
             .retain(|outbox| matches!(outbox.poll_room(cx, limits, now, &mut deadline), Poll::Pending));
         self.stall_deadline = deadline;
         self.waiting_for.is_empty()
+    }
+
+    /// Leaves the slow receivers that this client waits for.
+    pub(super) fn stop_waiting(&mut self, waker: &Waker) {
+        for outbox in self.waiting_for.drain(..) {
+            outbox.stop_waiting(waker);
+        }
     }
 
     /// The next moment at which something is due.

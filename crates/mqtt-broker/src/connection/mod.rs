@@ -46,6 +46,8 @@ struct Connection {
     link: Link,
     dialogue: Dialogue,
     timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the stream left something in the writer when it was last written to.
+    held_up: bool,
 }
 
 /// Why a connection ends.
@@ -114,7 +116,7 @@ async fn welcome(
         end::close(link, &core).await;
         return None;
     };
-    Some(Box::new(Connection { link, dialogue, timer: None }))
+    Some(Box::new(Connection { link, dialogue, timer: None, held_up: false }))
 }
 
 impl Connection {
@@ -180,7 +182,12 @@ impl Connection {
             worked |= filled;
             let pending = writer.pending_bytes() as u64;
             let flushed = writer.poll_flush(cx, stream);
-            dialogue.tally.bytes_sent += pending - writer.pending_bytes() as u64;
+            let written = pending - writer.pending_bytes() as u64;
+            dialogue.tally.bytes_sent += written;
+            if written > 0 && self.held_up {
+                dialogue.outbox.note_progress(now);
+            }
+            self.held_up = !writer.is_empty();
             match flushed {
                 Poll::Ready(Ok(())) if filled => {}
                 Poll::Ready(Err(_)) => {

@@ -16,6 +16,9 @@ impl Dialogue {
         if self.protocol.is_resending() {
             let dropped = self.protocol.continue_resending(now, out);
             self.count_undeliverable(dropped);
+            if out.len() > filled_from {
+                self.outbox.note_progress(now);
+            }
             if self.protocol.is_resending() {
                 return out.len() > filled_from; // the window is closed: everything else waits behind
             }
@@ -52,6 +55,7 @@ impl Dialogue {
             }
             replay.advance();
             self.send(delivery, now, out);
+            self.outbox.note_progress(now);
         }
         if self.replays.capacity() > 0 {
             self.replays = std::collections::VecDeque::new();

@@ -10,7 +10,7 @@ use mqtt_transport::{Connection, Url};
 
 /// A broker of its own for one test.
 pub(crate) struct Harness {
-    broker: Broker,
+    pub(crate) broker: Broker,
     anonymous_allowed: bool,
 }
 
@@ -45,12 +45,14 @@ pub(crate) async fn broker_refusing_anonymous() -> Harness {
     Harness { anonymous_allowed: false, ..broker().await }
 }
 
-async fn start(builder: Builder) -> Harness {
+/// Starts a broker that was put together.
+pub(crate) async fn start(builder: Builder) -> Harness {
     let broker = builder.start().await.expect("the broker starts");
     Harness { broker, anonymous_allowed: true }
 }
 
-fn quiet(change: impl FnOnce(&mut Settings)) -> Settings {
+/// The default settings with some changed, and without `$SYS`, so that the broker says nothing by itself.
+pub(crate) fn quiet(change: impl FnOnce(&mut Settings)) -> Settings {
     let mut settings = Settings::default();
     settings.sys.interval = None;
     change(&mut settings);

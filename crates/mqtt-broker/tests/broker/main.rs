@@ -1,0 +1,10 @@
+//! A whole broker over pipes in memory, with the clock under control: what it promises beyond the standard.
+//!
+//! The tests of the invariants in `docs/ARCHITECTURE.md` are named `invariant_N_…`.
+
+mod back_pressure;
+#[path = "../conformance/harness.rs"]
+#[allow(dead_code, reason = "the conformance tests use the rest")]
+mod harness;
+mod stalling;
+mod wires;
