@@ -162,6 +162,7 @@ impl Builder {
             bytes_high: limits.outbox_bytes_high,
             stall_timeout: limits.stall_timeout,
             queue_qos0_offline: limits.queue_qos0_offline,
+            queue: self.settings.queue,
         };
         let retained = self.settings.retained;
         Core {

@@ -31,8 +31,8 @@ impl Connection {
             let (text, reference) = (farewell.text.as_deref(), farewell.server_reference.as_deref());
             dialogue.protocol.send_disconnect(farewell.reason, text, reference, link.writer.buffer());
         }
-        // Peers that a slow receiver holds up must not wait for a connection that is gone.
-        dialogue.publisher.touched.wake();
+        // Whatever was collected when it ended still goes to its receivers.
+        dialogue.publisher.burst_over(dialogue.core.now());
         let core = dialogue.core.clone();
         core.metrics.clients_connected.subtract(1);
         let lost = matches!(end, End::Lost);
