@@ -165,6 +165,7 @@ impl Builder {
             messages_high: queue.messages_max / 2,
             stall_timeout: limits.stall_timeout,
             queue_qos0_offline: limits.queue_qos0_offline,
+            queue: self.settings.queue,
         };
         let retained = self.settings.retained;
         Core {

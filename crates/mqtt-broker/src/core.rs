@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use mqtt_codec::QoS;
-use mqtt_session::{AuthenticationMethod, Delivery, DropReason, Hop, Message, Session, WillMessage};
+use mqtt_session::{AuthenticationMethod, Batch, Delivery, DropReason, Hop, Message, Session, WillMessage};
 use mqtt_store::{RetainOutcome, Retained, Store, StoreError};
 use mqtt_topic::{TopicFilter, TopicName};
 use tokio::sync::watch;
@@ -16,7 +16,7 @@ use crate::clients::{Away, Clients};
 use crate::drops::DropLedger;
 use crate::index::{Index, Route, Target};
 use crate::metrics::Metrics;
-use crate::outbox::{Outbox, OutboxLimits};
+use crate::outbox::{Outbox, OutboxLimits, Signals};
 use crate::peers::Peers;
 use crate::timetable::{Due, Timetable};
 
@@ -52,6 +52,16 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
+    /// Notes what a push asks for.
+    fn note(&mut self, outbox: &Arc<Outbox>, signals: Signals) {
+        if signals.wake {
+            self.to_wake.push(outbox.clone());
+        }
+        if signals.congested && !self.congested.iter().any(|other| Arc::ptr_eq(other, outbox)) {
+            self.congested.push(outbox.clone());
+        }
+    }
+
     /// Wakes every owner that was touched.
     pub(crate) fn wake(&mut self) {
         for outbox in self.to_wake.drain(..) {
@@ -109,17 +119,50 @@ impl Core {
         for target in &route.targets {
             self.push(target, message, qos, retain, now, touched);
         }
-        let mut matched = !route.targets.is_empty();
+        let chosen = self.deliver_to_groups(route, message, qos, retain, now, touched);
+        Routed { matched: chosen || !route.targets.is_empty() }
+    }
+
+    /// Hands a message to one member of each shared subscription on its route. Whether there was any.
+    pub(crate) fn deliver_to_groups(
+        &self,
+        route: &Route,
+        message: &Message,
+        qos: QoS,
+        retain: bool,
+        now: Instant,
+        touched: &mut Touched,
+    ) -> bool {
+        let mut any = false;
         for group in &route.groups {
             if let Some(target) = self.index.choose(group, message.topic(), message.publisher()) {
                 self.push(&target, message, qos, retain, now, touched);
-                matched = true;
+                any = true;
             }
         }
-        Routed { matched }
+        any
     }
 
-    fn push(
+    /// Hands a batch of QoS 0 messages to one receiver, in one piece if it can take it so.
+    pub(crate) fn push_batch(
+        &self,
+        outbox: &Arc<Outbox>,
+        batch: &Batch,
+        now: Instant,
+        touched: &mut Touched,
+    ) {
+        match outbox.push_batch(batch, &self.outbox_limits, now) {
+            Some(signals) => touched.note(outbox, signals),
+            None => {
+                for delivery in batch.deliveries() {
+                    self.push_delivery(outbox, delivery, now, touched);
+                }
+            }
+        }
+    }
+
+    /// Hands a message to one session on its route.
+    pub(crate) fn push(
         &self,
         target: &Target,
         message: &Message,
@@ -140,12 +183,7 @@ impl Core {
 
     fn push_delivery(&self, outbox: &Arc<Outbox>, delivery: Delivery, now: Instant, touched: &mut Touched) {
         let outcome = outbox.push(delivery, &self.outbox_limits, now);
-        if outcome.wake {
-            touched.to_wake.push(outbox.clone());
-        }
-        if outcome.congested && !touched.congested.iter().any(|other| Arc::ptr_eq(other, outbox)) {
-            touched.congested.push(outbox.clone());
-        }
+        touched.note(outbox, outcome.signals);
         if let Some(reason) = outcome.drop_reason {
             for delivery in &outcome.dropped {
                 self.dropped(reason, outbox, delivery);

@@ -1,14 +1,15 @@
 //! The mailbox of one session: publishers push, the connection's own task takes.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
 use mqtt_codec::QoS;
-use mqtt_session::{Delivery, DropReason};
-use mqtt_store::{Pushed, Queue};
+use mqtt_session::{Batch, Delivery, DropReason, Layout};
+use mqtt_store::{Pushed, Queue, QueueLimits};
 use parking_lot::Mutex;
 
 /// Where the messages for one session wait, whether its client is connected or not.
@@ -25,6 +26,8 @@ pub(crate) struct Outbox {
     /// Whether publishers wait or may soon, so that the owner's progress is of interest. Written under the
     /// lock; an owner that sees an old value is at most one step behind.
     strained: AtomicBool,
+    /// How the owner takes batches: a copy of what the link says, to be read without the lock.
+    in_batches: AtomicU8,
     /// Messages to this session that were discarded, for any reason.
     pub(crate) dropped: AtomicU64,
 }
@@ -32,14 +35,34 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 struct State {
     queue: Box<dyn Queue>,
+    /// Deliveries that have left the queue since the client was last away.
+    gone: u64,
+    /// QoS 0 messages in batches, between the queue's deliveries.
+    batches: VecDeque<WaitingBatch>,
+    batch_bytes: usize,
+    batch_messages: usize,
     link: Link,
     /// Publishers that wait for room.
     waiting: Vec<Waker>,
 }
 
+#[derive(Debug)]
+struct WaitingBatch {
+    batch: Batch,
+    /// It goes out when so many deliveries have left the queue: those that came before it.
+    after: u64,
+}
+
+/// What an owner takes at a time.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    One(Delivery),
+    Many(Batch),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Link {
-    Online { pressure: Pressure },
+    Online { pressure: Pressure, in_batches: Option<Layout> },
     Offline,
     Closed,
 }
@@ -64,20 +87,35 @@ pub(crate) struct OutboxLimits {
     pub(crate) messages_high: usize,
     pub(crate) stall_timeout: Duration,
     pub(crate) queue_qos0_offline: bool,
+    /// Of the queue; batches may hold as much again.
+    pub(crate) queue: QueueLimits,
 }
 
-/// What became of a push.
-#[derive(Debug)]
-#[must_use = "a message that was dropped must be counted, and an idle owner woken"]
-pub(crate) struct PushOutcome {
+/// What a push asks of the publisher.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use = "an idle owner must be woken"]
+pub(crate) struct Signals {
     /// The owner has to be woken, once per burst.
     pub(crate) wake: bool,
     /// The publisher should wait for room before it reads on.
     pub(crate) congested: bool,
+}
+
+/// What became of a push.
+#[derive(Debug)]
+#[must_use = "a message that was dropped must be counted"]
+pub(crate) struct PushOutcome {
+    pub(crate) signals: Signals,
     /// What was discarded: this message, or older ones in its favour.
     pub(crate) dropped: Vec<Delivery>,
     pub(crate) drop_reason: Option<DropReason>,
 }
+
+const NO_BATCHES: u8 = 0;
+const BATCHES_PLAIN: u8 = 1;
+const BATCHES_WITH_PROPERTIES: u8 = 2;
+/// Room for this many batches is kept while none waits.
+const SPARE_BATCHES: usize = 16;
 
 impl Outbox {
     pub(crate) fn new(key: u64, client_id: Arc<str>, queue: Box<dyn Queue>) -> Self {
@@ -86,12 +124,17 @@ impl Outbox {
             client_id,
             state: Mutex::new(State {
                 queue,
-                link: Link::Online { pressure: Pressure::Relaxed },
+                gone: 0,
+                batches: VecDeque::new(),
+                batch_bytes: 0,
+                batch_messages: 0,
+                link: Link::Offline,
                 waiting: Vec::new(),
             }),
             owner: AtomicWaker::new(),
             announced: AtomicBool::new(false),
             strained: AtomicBool::new(false),
+            in_batches: AtomicU8::new(NO_BATCHES),
             dropped: AtomicU64::new(0),
         }
     }
@@ -103,17 +146,53 @@ impl Outbox {
             return PushOutcome::refused(delivery, reason);
         }
         let pushed = state.queue.push(delivery);
+        if let Pushed::QueuedInsteadOf(older, _) = &pushed {
+            state.gone += older.len() as u64;
+        }
         let congested = state.note_pressure(limits, now);
         self.strained.store(congested, Ordering::Relaxed);
-        let online = matches!(state.link, Link::Online { .. });
+        let online = state.is_online();
         drop(state);
         let (dropped, drop_reason) = match pushed {
             Pushed::Queued => (Vec::new(), None),
             Pushed::QueuedInsteadOf(older, reason) => (older, Some(reason)),
             Pushed::Refused(delivery, reason) => (vec![delivery], Some(reason)),
         };
-        let wake = online && !self.announced.swap(true, Ordering::AcqRel);
-        PushOutcome { wake, congested, dropped, drop_reason }
+        let signals = Signals { wake: online && self.announce(), congested };
+        PushOutcome { signals, dropped, drop_reason }
+    }
+
+    /// Adds a batch, if the client is connected and can be sent it as it is and there is room; otherwise its
+    /// messages must be pushed one by one.
+    pub(crate) fn push_batch(&self, batch: &Batch, limits: &OutboxLimits, now: Instant) -> Option<Signals> {
+        let mut state = self.state.lock();
+        let Link::Online { pressure, in_batches } = state.link else { return None };
+        let suits = in_batches == Some(batch.layout()) && pressure != Pressure::Stalled;
+        if !suits || !state.has_room_for(batch, &limits.queue) {
+            return None;
+        }
+        let after = state.gone + state.queue.len() as u64;
+        state.batch_bytes += batch.size_bytes();
+        state.batch_messages += batch.messages() as usize;
+        state.batches.push_back(WaitingBatch { batch: batch.clone(), after });
+        let congested = state.note_pressure(limits, now);
+        self.strained.store(congested, Ordering::Relaxed);
+        drop(state);
+        Some(Signals { wake: self.announce(), congested })
+    }
+
+    /// Whether the owner has to be woken: it does not know yet that something waits.
+    fn announce(&self) -> bool {
+        !self.announced.swap(true, Ordering::AcqRel)
+    }
+
+    /// In which layout the client takes batches now, if at all. A hint: the link decides when one is pushed.
+    pub(crate) fn batch_layout(&self) -> Option<Layout> {
+        match self.in_batches.load(Ordering::Relaxed) {
+            BATCHES_PLAIN => Some(Layout::Plain),
+            BATCHES_WITH_PROPERTIES => Some(Layout::WithProperties),
+            _ => None,
+        }
     }
 
     /// Wakes the owner; called after a burst of pushes, outside all locks.
@@ -134,16 +213,20 @@ impl Outbox {
         bytes_max: usize,
         limits: &OutboxLimits,
         now: Instant,
-        into: &mut Vec<Delivery>,
+        into: &mut Vec<Taken>,
     ) {
         if !self.announced.load(Ordering::Acquire) {
             return;
         }
         let mut bytes = 0;
         let mut state = self.state.lock();
-        while bytes < bytes_max
-            && let Some(front) = state.queue.front()
-        {
+        while bytes < bytes_max {
+            if let Some(batch) = state.pop_batch() {
+                bytes += batch.size_bytes();
+                into.push(Taken::Many(batch));
+                continue;
+            }
+            let Some(front) = state.queue.front() else { break };
             if front.hop.qos > QoS::AtMostOnce {
                 if window == 0 {
                     break;
@@ -151,9 +234,9 @@ impl Outbox {
                 window -= 1;
             }
             bytes += front.size_bytes();
-            into.extend(state.queue.pop());
+            into.extend(state.pop().map(Taken::One));
         }
-        if state.queue.is_empty() {
+        if state.queue.is_empty() && state.batches.is_empty() {
             // Under the lock: a push that comes after it announces itself anew.
             self.announced.store(false, Ordering::Release);
         }
@@ -169,7 +252,7 @@ impl Outbox {
         if !self.strained.load(Ordering::Relaxed) {
             return;
         }
-        if let Link::Online { pressure: Pressure::High { last_progress } } = &mut self.state.lock().link {
+        if let Link::Online { pressure: Pressure::High { last_progress }, .. } = &mut self.state.lock().link {
             *last_progress = now;
         }
     }
@@ -183,12 +266,12 @@ impl Outbox {
         deadline: &mut Option<Instant>,
     ) -> Poll<()> {
         let mut state = self.state.lock();
-        let Link::Online { pressure: Pressure::High { last_progress } } = state.link else {
+        let Link::Online { pressure: Pressure::High { last_progress }, in_batches } = state.link else {
             return Poll::Ready(());
         };
         let stalls_at = last_progress + limits.stall_timeout;
         if stalls_at <= now {
-            state.link = Link::Online { pressure: Pressure::Stalled };
+            state.link = Link::Online { pressure: Pressure::Stalled, in_batches };
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
@@ -206,10 +289,17 @@ impl Outbox {
         self.state.lock().waiting.retain(|waiting| !waiting.will_wake(waker));
     }
 
-    /// A connection begins to take from here. Publishers that waited for the one before it may try again.
-    pub(crate) fn go_online(&self) {
+    /// A connection begins to take from here, batches in one layout or none at all. Publishers that waited for
+    /// the one before it may try again.
+    pub(crate) fn go_online(&self, in_batches: Option<Layout>) {
+        let code = match in_batches {
+            None => NO_BATCHES,
+            Some(Layout::Plain) => BATCHES_PLAIN,
+            Some(Layout::WithProperties) => BATCHES_WITH_PROPERTIES,
+        };
+        self.in_batches.store(code, Ordering::Relaxed);
         let mut state = self.state.lock();
-        state.link = Link::Online { pressure: Pressure::Relaxed };
+        state.link = Link::Online { pressure: Pressure::Relaxed, in_batches };
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.announced.store(true, Ordering::Release);
@@ -219,9 +309,11 @@ impl Outbox {
     /// The connection has ended, the session goes on. Returns the QoS 0 messages that do not wait.
     pub(crate) fn go_offline(&self, limits: &OutboxLimits) -> Vec<Delivery> {
         self.owner.take();
+        self.in_batches.store(NO_BATCHES, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Offline;
-        let mut dropped = Vec::new();
+        let mut dropped = state.take_batches();
+        state.gone = 0;
         if !limits.queue_qos0_offline {
             for _ in 0..state.queue.len() {
                 let Some(delivery) = state.queue.pop() else { break };
@@ -242,9 +334,10 @@ impl Outbox {
     /// The session has ended: returns everything that waited. Later pushes are refused.
     pub(crate) fn close(&self) -> Vec<Delivery> {
         self.owner.take();
+        self.in_batches.store(NO_BATCHES, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Closed;
-        let mut left = Vec::with_capacity(state.queue.len());
+        let mut left = state.take_batches();
         while let Some(delivery) = state.queue.pop() {
             left.push(delivery);
         }
@@ -255,37 +348,86 @@ impl Outbox {
     }
 
     pub(crate) fn is_online(&self) -> bool {
-        matches!(self.state.lock().link, Link::Online { .. })
+        self.state.lock().is_online()
     }
 
     /// Messages and bytes that wait.
     pub(crate) fn waiting(&self) -> (usize, usize) {
         let state = self.state.lock();
-        (state.queue.len(), state.queue.bytes())
+        (state.messages(), state.bytes())
     }
 }
 
 impl State {
+    fn is_online(&self) -> bool {
+        matches!(self.link, Link::Online { .. })
+    }
+
+    fn bytes(&self) -> usize {
+        self.queue.bytes() + self.batch_bytes
+    }
+
+    fn has_room_for(&self, batch: &Batch, limits: &QueueLimits) -> bool {
+        self.batch_messages + batch.messages() as usize <= limits.messages_max
+            && self.batch_bytes + batch.size_bytes() <= limits.bytes_max
+    }
+
+    fn pop(&mut self) -> Option<Delivery> {
+        let delivery = self.queue.pop()?;
+        self.gone += 1;
+        Some(delivery)
+    }
+
+    /// The next batch, if all deliveries that came before it have left.
+    fn pop_batch(&mut self) -> Option<Batch> {
+        let due = self.batches.front().is_some_and(|waiting| waiting.after <= self.gone);
+        if !due {
+            return None;
+        }
+        let batch = self.batches.pop_front()?.batch;
+        self.batch_bytes -= batch.size_bytes();
+        self.batch_messages -= batch.messages() as usize;
+        if self.batches.is_empty() && self.batches.capacity() > SPARE_BATCHES {
+            self.batches = VecDeque::new();
+        }
+        Some(batch)
+    }
+
+    /// Takes all batches apart.
+    fn take_batches(&mut self) -> Vec<Delivery> {
+        (self.batch_bytes, self.batch_messages) = (0, 0);
+        let batches = std::mem::take(&mut self.batches);
+        batches.iter().flat_map(|waiting| waiting.batch.deliveries()).collect()
+    }
+
+    fn messages(&self) -> usize {
+        self.queue.len() + self.batch_messages
+    }
+
     /// Looks at the budget after a push; whether publishers should wait.
     fn note_pressure(&mut self, limits: &OutboxLimits, now: Instant) -> bool {
-        let over = self.queue.bytes() > limits.bytes_high || self.queue.len() > limits.messages_high;
-        if over && self.link == (Link::Online { pressure: Pressure::Relaxed }) {
-            self.link = Link::Online { pressure: Pressure::High { last_progress: now } };
+        let over = self.bytes() > limits.bytes_high || self.messages() > limits.messages_high;
+        if over
+            && let Link::Online { pressure, .. } = &mut self.link
+            && *pressure == Pressure::Relaxed
+        {
+            *pressure = Pressure::High { last_progress: now };
         }
         self.is_high()
     }
 
     fn is_high(&self) -> bool {
-        matches!(self.link, Link::Online { pressure: Pressure::High { .. } })
+        matches!(self.link, Link::Online { pressure: Pressure::High { .. }, .. })
     }
 
     /// The owner took something; returns the publishers that may go on.
     fn note_taken(&mut self, limits: &OutboxLimits, now: Instant) -> Vec<Waker> {
-        let Link::Online { pressure } = &mut self.link else { return Vec::new() };
+        let (bytes, messages) = (self.bytes(), self.messages());
+        let Link::Online { pressure, .. } = &mut self.link else { return Vec::new() };
         if *pressure == Pressure::Relaxed {
             return Vec::new();
         }
-        if self.queue.bytes() <= limits.bytes_high / 2 && self.queue.len() <= limits.messages_high / 2 {
+        if bytes <= limits.bytes_high / 2 && messages <= limits.messages_high / 2 {
             *pressure = Pressure::Relaxed;
             return std::mem::take(&mut self.waiting);
         }
@@ -298,7 +440,7 @@ impl State {
 
 impl PushOutcome {
     fn refused(delivery: Delivery, reason: DropReason) -> Self {
-        Self { wake: false, congested: false, dropped: vec![delivery], drop_reason: Some(reason) }
+        Self { signals: Signals::default(), dropped: vec![delivery], drop_reason: Some(reason) }
     }
 }
 
@@ -307,7 +449,7 @@ fn refusal(link: &Link, qos: QoS, limits: &OutboxLimits) -> Option<DropReason> {
     match link {
         Link::Closed => Some(DropReason::SessionEnded),
         Link::Offline if droppable && !limits.queue_qos0_offline => Some(DropReason::ReceiverOffline),
-        Link::Online { pressure: Pressure::Stalled } if droppable => Some(DropReason::ReceiverStalled),
+        Link::Online { pressure: Pressure::Stalled, .. } if droppable => Some(DropReason::ReceiverStalled),
         _ => None,
     }
 }

@@ -66,6 +66,11 @@ impl AliasesOut {
         Self { maximum, aliases: HashMap::new() }
     }
 
+    /// Whether any alias may be given.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.maximum > 0
+    }
+
     /// How `topic` is named now. The caller must call [`define`](Self::define) once it has really sent a
     /// definition.
     pub(crate) fn name(&self, topic: &str) -> Naming {

@@ -2,6 +2,7 @@
 
 mod alias;
 mod auth;
+mod batch;
 mod drop_reason;
 mod handshake;
 mod inbound;
@@ -17,6 +18,7 @@ mod violation;
 mod will;
 
 pub use auth::{AuthenticationMethod, Exchange, Step};
+pub use batch::{Batch, BatchBuilder, Layout, is_batchable};
 pub use drop_reason::DropReason;
 pub use handshake::{Opening, Refusal, write_refusal};
 pub use keep_alive::KeepAlive;

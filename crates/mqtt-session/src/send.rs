@@ -12,7 +12,7 @@ use mqtt_codec::{
 use crate::alias::Naming;
 use crate::outbound::InFlight;
 use crate::publish::Ticket;
-use crate::{Delivery, DropReason, PACKET_BYTES_MAX, Protocol};
+use crate::{Batch, Delivery, DropReason, Layout, PACKET_BYTES_MAX, Protocol};
 
 impl Protocol {
     /// How many more QoS 1 and QoS 2 messages the peer takes now ([MQTT-3.3.4-9], [MQTT-4.9.0-2]).
@@ -81,6 +81,25 @@ impl Protocol {
             return Err(reason);
         }
         Ok(Some(id))
+    }
+
+    /// The layout in which this peer can be sent batches; `None` if it needs each message encoded for itself,
+    /// because it is given topic aliases.
+    #[must_use]
+    pub fn batch_layout(&self) -> Option<Layout> {
+        (!self.aliases_out.is_in_use()).then(|| Layout::of(self.version))
+    }
+
+    /// Sends a whole batch. Whether it suits this peer; if not, nothing was written and its messages must be
+    /// delivered one by one.
+    #[must_use]
+    pub fn deliver_batch(&mut self, batch: &Batch, out: &mut Vec<u8>) -> bool {
+        let fits = batch.longest_bytes() <= self.theirs.maximum_packet_size_bytes as usize; // [MQTT-3.1.2-24]
+        let suits = fits && self.batch_layout() == Some(batch.layout());
+        if suits {
+            out.extend_from_slice(batch.bytes());
+        }
+        suits
     }
 
     /// Writes a PUBLISH and remembers the alias that it defines.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use mqtt_codec::{Auth, PacketType, ReasonCode, decode};
-use mqtt_session::{Completed, Delivery, DropReason, Exchange, Protocol, Received, Step, Violation};
+use mqtt_session::{Completed, DropReason, Exchange, Protocol, Received, Step, Violation};
 
 use super::End;
 use super::publisher::Publisher;
@@ -15,7 +15,7 @@ use super::replay::Replay;
 use crate::access::Identity;
 use crate::clients::Handle;
 use crate::core::Core;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Taken};
 
 pub(super) struct Dialogue {
     pub(super) core: Arc<Core>,
@@ -33,7 +33,7 @@ pub(super) struct Dialogue {
     /// A re-authentication that is under way.
     pub(super) exchange: Option<Box<dyn Exchange>>,
     /// Scratch for what is taken from the outbox; empty between turns.
-    pub(super) batch: Vec<Delivery>,
+    pub(super) batch: Vec<Taken>,
     pub(super) tally: Tally,
     pub(super) end: Option<End>,
 }
@@ -122,10 +122,9 @@ impl Dialogue {
     }
 
     /// After a read burst: wakes the receivers once each, and notes whom this client has to wait for.
-    pub(super) fn burst_over(&mut self) {
-        let touched = &mut self.publisher.touched;
-        touched.wake();
-        for outbox in touched.congested.drain(..) {
+    pub(super) fn burst_over(&mut self, now: Instant) {
+        self.publisher.burst_over(now);
+        for outbox in self.publisher.touched.congested.drain(..) {
             // Its own outbox is emptied by this very task.
             if !Arc::ptr_eq(&outbox, &self.outbox) {
                 self.waiting_for.push(outbox);

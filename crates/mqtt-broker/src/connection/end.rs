@@ -31,7 +31,8 @@ impl Connection {
             let (text, reference) = (farewell.text.as_deref(), farewell.server_reference.as_deref());
             dialogue.protocol.send_disconnect(farewell.reason, text, reference, link.writer.buffer());
         }
-        dialogue.publisher.touched.wake();
+        // Whatever was collected when it ended still goes to its receivers.
+        dialogue.publisher.burst_over(dialogue.core.now());
         let waker = poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())).await;
         dialogue.stop_waiting(&waker);
         let core = dialogue.core.clone();

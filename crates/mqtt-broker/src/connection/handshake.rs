@@ -13,8 +13,8 @@ use mqtt_session::{
 use tokio::sync::oneshot;
 
 use super::dialogue::{Dialogue, Tally};
-use super::publisher::{self, Publisher};
-use super::{End, Link, Peer};
+use super::publisher::Publisher;
+use super::{End, Link, Peer, paths};
 use crate::access::{Identity, Login};
 use crate::clients::{HandedOver, Handle, Order, Slot};
 use crate::core::Core;
@@ -93,7 +93,7 @@ async fn judge(
         address: peer.address,
     });
     if let Some(will) = &opening.will
-        && let Some(reason) = publisher::refusal(core, &identity, will.topic())
+        && let Some(reason) = paths::refusal(core, &identity, will.topic())
     {
         return Err(reason.into()); // a will is published with the rights of its client
     }
@@ -175,6 +175,8 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     let now = core.now();
     let mut protocol = Protocol::broker(&mut opening, policy, kept.session, now);
     let dropped = if admitted.is_ok() { protocol.resume(now, out) } else { Vec::new() };
+    let in_batches = protocol.batch_layout().filter(|_| !core.outbox_limits.queue_qos0_offline);
+    kept.outbox.go_online(in_batches);
     note_arrival(core, &identity, &opening, session_present);
     let refusals_are_heard = opening.version == Version::V5;
     let publisher = Publisher::new(core.clone(), identity.clone(), kept.outbox.key, refusals_are_heard);
@@ -229,9 +231,7 @@ async fn take_session(
             core.metrics.sessions_taken_over.add(1);
             let (to, handed_over) = oneshot::channel();
             previous.order(Order::HandOver { clean_start, to });
-            let kept = handed_over.await.ok().flatten()?;
-            kept.outbox.go_online();
-            Some(kept)
+            handed_over.await.ok().flatten()
         }
         Slot::Away(away) if clean_start => {
             core.end_away(&away);
@@ -249,7 +249,6 @@ async fn take_session(
                 core.end_session(Session::default(), &away.outbox);
                 return None;
             };
-            away.outbox.go_online();
             Some(HandedOver { session: parked.session, outbox: away.outbox })
         }
     }

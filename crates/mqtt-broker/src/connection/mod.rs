@@ -3,8 +3,10 @@
 mod dialogue;
 mod end;
 mod handshake;
+mod paths;
 mod publisher;
 mod replay;
+mod run;
 mod sending;
 mod subscribing;
 
@@ -133,7 +135,7 @@ impl Connection {
                 return Poll::Ready(End::Ordered(order));
             }
             let read = self.poll_input(cx, now);
-            self.dialogue.burst_over();
+            self.dialogue.burst_over(now);
             let written = self.poll_output(cx, now);
             self.dialogue.count();
             if let Some(end) = self.dialogue.end.take() {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use hashbrown::HashMap;
 use mqtt_codec::{QoS, ReasonCode};
-use mqtt_session::{DropReason, InboundPublish};
-use mqtt_topic::TopicName;
+use mqtt_session::{DropReason, InboundPublish, is_batchable};
 
+use super::paths::{Path, Paths};
+use super::run::Run;
 use crate::access::Identity;
 use crate::core::{Core, Touched};
-use crate::index::Route;
 
 /// The publishing half of a client.
 pub(super) struct Publisher {
@@ -21,117 +20,107 @@ pub(super) struct Publisher {
     /// Whether its acknowledgements carry reasons; without, what cannot be kept is still delivered.
     refusals_are_heard: bool,
     paths: Paths,
+    run: Run,
     pub(super) touched: Touched,
 }
 
-/// Where one topic leads for this client, and whether it may publish there.
-#[derive(Debug, Default)]
-struct Path {
-    refused: Option<ReasonCode>,
-    route: Route,
-}
-
-/// Paths that were looked up, good for one generation of the index.
-#[derive(Debug, Default)]
-struct Paths {
-    generation: u64,
-    by_topic: HashMap<Box<str>, Path>,
-    /// Targets in `by_topic`, which bounds its memory.
-    targets: usize,
-    /// A path too large to keep.
-    uncached: Path,
-}
-
-const CACHED_TOPICS_MAX: usize = 256;
-const CACHED_TARGETS_MAX: usize = 4096;
-
 impl Publisher {
     pub(super) fn new(core: Arc<Core>, identity: Arc<Identity>, key: u64, refusals_are_heard: bool) -> Self {
-        let (paths, touched) = (Paths::default(), Touched::default());
-        Self { core, identity, key, refusals_are_heard, paths, touched }
+        let (paths, run, touched) = (Paths::default(), Run::new(), Touched::default());
+        Self { core, identity, key, refusals_are_heard, paths, run, touched }
     }
 
-    /// Routes one message; the reason is what its acknowledgement says. When this returns, the message is
-    /// in every outbox it belongs to.
+    /// Routes one message; the reason is what its acknowledgement says. When this returns, a message above
+    /// QoS 0 is in every outbox it belongs to; one at QoS 0 is there at the latest when
+    /// [`burst_over`](Self::burst_over) returns.
     pub(super) fn publish(&mut self, publish: &InboundPublish<'_>, now: Instant) -> ReasonCode {
-        let Self { core, identity, key, refusals_are_heard, paths, touched } = self;
-        let path = paths.find(core, identity, *key, publish.topic);
+        let number = self.find_path(publish, now);
+        let path = self.paths.path(number);
         if let Some(reason) = path.refused {
-            let (id, topic) = (&identity.client_id, publish.topic.as_str());
-            core.drops.record_for(&core.metrics, DropReason::PublishNotAuthorized, id, topic, publish.qos);
+            self.refuse(publish);
             return reason;
         }
-        if path.route.is_empty() && !publish.retain && core.peers.is_none() {
-            return unmatched(publish.qos);
+        if self.core.peers.is_none() {
+            if path.route.is_empty() && !publish.retain {
+                return unmatched(publish.qos);
+            }
+            if is_batchable(publish) {
+                self.add_to_run(number, publish, now);
+                return ReasonCode::Success;
+            }
         }
-        let message = publish.message(*key);
+        self.hand_over_run(now);
+        self.publish_singly(number, publish, now)
+    }
+
+    /// Number of the path of a message. A run on another path, or on one that is no longer valid, is handed
+    /// over before.
+    fn find_path(&mut self, publish: &InboundPublish<'_>, now: Instant) -> usize {
+        if self.paths.is_outdated(&self.core) {
+            self.hand_over_run(now);
+            self.paths.renew(&self.core);
+        }
+        match self.paths.known(publish.topic) {
+            Some(number) => {
+                if !self.run.is_on(number) {
+                    self.hand_over_run(now);
+                }
+                number
+            }
+            None => {
+                self.hand_over_run(now);
+                self.paths.look_up(&self.core, &self.identity, self.key, publish.topic)
+            }
+        }
+    }
+
+    fn add_to_run(&mut self, number: usize, publish: &InboundPublish<'_>, now: Instant) {
+        let route = &self.paths.path(number).route;
+        if !self.run.is_on(number) {
+            self.run.start(number, route);
+        }
+        if self.run.add(&self.core, route, publish, self.key, now, &mut self.touched) {
+            self.run.hand_over(&self.core, route, self.key, now, &mut self.touched);
+        }
+    }
+
+    fn hand_over_run(&mut self, now: Instant) {
+        if let Some(number) = self.run.path() {
+            let route = &self.paths.path(number).route;
+            self.run.hand_over(&self.core, route, self.key, now, &mut self.touched);
+        }
+    }
+
+    fn publish_singly(&mut self, number: usize, publish: &InboundPublish<'_>, now: Instant) -> ReasonCode {
+        let core = &self.core;
+        let Path { route, .. } = self.paths.path(number);
+        let message = publish.message(self.key);
         core.tell_peers(&message, publish.qos, publish.retain);
-        let kept = !publish.retain || core.retain(&message, publish.qos, &identity.client_id).is_ok();
-        if !kept && *refusals_are_heard && publish.qos > QoS::AtMostOnce {
+        let kept = !publish.retain || core.retain(&message, publish.qos, &self.identity.client_id).is_ok();
+        if !kept && self.refusals_are_heard && publish.qos > QoS::AtMostOnce {
             return ReasonCode::QuotaExceeded; // refused as a whole: the publisher may try again
         }
-        let routed = core.deliver(&path.route, &message, publish.qos, publish.retain, now, touched);
+        let routed = core.deliver(route, &message, publish.qos, publish.retain, now, &mut self.touched);
         // Other nodes may have subscribers that this one does not know of.
         let somebody = routed.matched || publish.retain || core.peers.is_some();
         if somebody { ReasonCode::Success } else { unmatched(publish.qos) }
+    }
+
+    fn refuse(&self, publish: &InboundPublish<'_>) {
+        let (core, id, topic) = (&self.core, &self.identity.client_id, publish.topic.as_str());
+        core.drops.record_for(&core.metrics, DropReason::PublishNotAuthorized, id, topic, publish.qos);
+    }
+
+    /// After a read burst: hands over what was collected and wakes the receivers, once each.
+    pub(super) fn burst_over(&mut self, now: Instant) {
+        self.hand_over_run(now);
+        self.run.release();
+        self.paths.trim();
+        self.touched.wake();
     }
 }
 
 /// What a publisher above QoS 0 is told when nobody subscribed (section 3.4.2.1).
 fn unmatched(qos: QoS) -> ReasonCode {
     if qos == QoS::AtMostOnce { ReasonCode::Success } else { ReasonCode::NoMatchingSubscribers }
-}
-
-impl Paths {
-    fn find(&mut self, core: &Core, identity: &Identity, key: u64, topic: TopicName<&str>) -> &Path {
-        let generation = core.index.generation();
-        if generation != self.generation {
-            self.clear();
-            self.generation = generation;
-        }
-        if !self.by_topic.contains_key(topic.as_str()) {
-            let path = Path::look_up(core, identity, key, topic);
-            if path.route.targets.len() > CACHED_TARGETS_MAX {
-                self.uncached = path;
-                return &self.uncached;
-            }
-            self.insert(topic, path);
-        }
-        &self.by_topic[topic.as_str()]
-    }
-
-    fn insert(&mut self, topic: TopicName<&str>, path: Path) {
-        let targets = path.route.targets.len();
-        if self.by_topic.len() >= CACHED_TOPICS_MAX || self.targets + targets > CACHED_TARGETS_MAX {
-            self.clear();
-        }
-        self.targets += targets;
-        self.by_topic.insert(topic.as_str().into(), path);
-    }
-
-    fn clear(&mut self) {
-        self.by_topic.clear();
-        self.targets = 0;
-    }
-}
-
-impl Path {
-    fn look_up(core: &Core, identity: &Identity, key: u64, topic: TopicName<&str>) -> Self {
-        match refusal(core, identity, topic) {
-            Some(reason) => Self { refused: Some(reason), route: Route::default() },
-            None => Self { refused: None, route: core.index.route(topic, key) },
-        }
-    }
-}
-
-/// Why a client may not publish to a topic; `None` if it may.
-pub(super) fn refusal(core: &Core, identity: &Identity, topic: TopicName<&str>) -> Option<ReasonCode> {
-    let limits = &core.settings.limits;
-    let text = topic.as_str();
-    if text.len() > limits.topic_bytes_max || topic.levels().count() > limits.topic_levels_max {
-        return Some(ReasonCode::TopicNameInvalid);
-    }
-    // The broker's own tree is not for clients (section 4.7.2).
-    let reserved = text == "$SYS" || text.starts_with("$SYS/");
-    (reserved || !core.access.may_publish(identity, topic)).then_some(ReasonCode::NotAuthorized)
 }

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use mqtt_codec::QoS;
-use mqtt_session::{Delivery, DropReason};
+use mqtt_session::{Batch, Delivery, DropReason};
 
 use super::WRITE_BYTES_HIGH;
 use super::dialogue::Dialogue;
+use crate::outbox::Taken;
 
 impl Dialogue {
     /// Encodes some of what waits. Whether there may be more: something was encoded or, being too large or
@@ -69,14 +70,27 @@ impl Dialogue {
         let mut batch = std::mem::take(&mut self.batch);
         self.outbox.take(window, WRITE_BYTES_HIGH, &self.core.outbox_limits, now, &mut batch);
         let taken = !batch.is_empty();
-        for delivery in batch.drain(..) {
-            self.send(delivery, now, out);
+        for taken in batch.drain(..) {
+            match taken {
+                Taken::One(delivery) => self.send(delivery, now, out),
+                Taken::Many(batch) => self.send_batch(&batch, now, out),
+            }
         }
         // An idle connection holds no buffer.
         if batch.capacity() <= BATCH_SPARE {
             self.batch = batch;
         }
         taken
+    }
+
+    fn send_batch(&mut self, batch: &Batch, now: Instant, out: &mut Vec<u8>) {
+        if self.protocol.deliver_batch(batch, out) {
+            self.tally.packets_sent += u64::from(batch.messages());
+            self.tally.publish_sent += u64::from(batch.messages());
+            self.tally.publish_bytes_sent += batch.payload_bytes();
+        } else {
+            batch.deliveries().for_each(|delivery| self.send(delivery, now, out));
+        }
     }
 
     fn send(&mut self, delivery: Delivery, now: Instant, out: &mut Vec<u8>) {

@@ -1,0 +1,111 @@
+//! Where a client's messages lead: looked up once per topic, kept while the index does not change.
+
+use hashbrown::HashMap;
+use mqtt_codec::ReasonCode;
+use mqtt_topic::TopicName;
+
+use crate::access::Identity;
+use crate::core::Core;
+use crate::index::Route;
+
+/// Where one topic leads for this client, and whether it may publish there.
+#[derive(Debug)]
+pub(super) struct Path {
+    topic: Box<str>,
+    pub(super) refused: Option<ReasonCode>,
+    pub(super) route: Route,
+}
+
+/// Paths that were looked up, good for one generation of the index.
+#[derive(Debug, Default)]
+pub(super) struct Paths {
+    generation: u64,
+    paths: Vec<Path>,
+    by_topic: HashMap<Box<str>, usize>,
+    /// Targets of all paths, which bound their memory.
+    targets: usize,
+    /// The path that was asked for last: most publishers stay with one topic for a while.
+    last: usize,
+}
+
+const TOPICS_MAX: usize = 256;
+const TARGETS_MAX: usize = 4096;
+
+impl Paths {
+    /// Whether the index has changed since the paths were looked up.
+    pub(super) fn is_outdated(&self, core: &Core) -> bool {
+        core.index.generation() != self.generation
+    }
+
+    /// Forgets all paths; the next ones belong to the index as it is now.
+    pub(super) fn renew(&mut self, core: &Core) {
+        self.clear();
+        self.generation = core.index.generation();
+    }
+
+    /// Number of the path of a topic that was looked up before. Valid until paths are forgotten.
+    pub(super) fn known(&mut self, topic: TopicName<&str>) -> Option<usize> {
+        let text = topic.as_str();
+        if self.paths.get(self.last).is_none_or(|path| *path.topic != *text) {
+            self.last = *self.by_topic.get(text)?;
+        }
+        Some(self.last)
+    }
+
+    /// Looks a path up and returns its number. May forget all others.
+    pub(super) fn look_up(
+        &mut self,
+        core: &Core,
+        identity: &Identity,
+        key: u64,
+        topic: TopicName<&str>,
+    ) -> usize {
+        if self.paths.len() >= TOPICS_MAX || self.targets >= TARGETS_MAX {
+            self.clear();
+        }
+        let path = Path::look_up(core, identity, key, topic);
+        self.last = self.paths.len();
+        self.targets += path.route.targets.len();
+        self.by_topic.insert(path.topic.clone(), self.last);
+        self.paths.push(path);
+        self.last
+    }
+
+    pub(super) fn path(&self, number: usize) -> &Path {
+        &self.paths[number]
+    }
+
+    /// Forgets paths that take more memory than one client may hold between bursts.
+    pub(super) fn trim(&mut self) {
+        if self.targets > TARGETS_MAX {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
+        self.by_topic.clear();
+        self.paths.clear();
+        self.targets = 0;
+        self.last = 0;
+    }
+}
+
+impl Path {
+    fn look_up(core: &Core, identity: &Identity, key: u64, topic: TopicName<&str>) -> Self {
+        let refused = refusal(core, identity, topic);
+        let route = if refused.is_some() { Route::default() } else { core.index.route(topic, key) };
+        Self { topic: topic.as_str().into(), refused, route }
+    }
+}
+
+/// Why a client may not publish to a topic; `None` if it may.
+pub(super) fn refusal(core: &Core, identity: &Identity, topic: TopicName<&str>) -> Option<ReasonCode> {
+    let limits = &core.settings.limits;
+    let text = topic.as_str();
+    if text.len() > limits.topic_bytes_max || topic.levels().count() > limits.topic_levels_max {
+        return Some(ReasonCode::TopicNameInvalid);
+    }
+    // The broker's own tree is not for clients (section 4.7.2).
+    let reserved = text == "$SYS" || text.starts_with("$SYS/");
+    (reserved || !core.access.may_publish(identity, topic)).then_some(ReasonCode::NotAuthorized)
+}
