@@ -25,6 +25,7 @@ use crate::index::Index;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outbox::OutboxLimits;
 use crate::peers::Peers;
+use crate::sweep::{Sweep, sweep_retained};
 use crate::timetable::Timetable;
 use crate::{Settings, sys};
 
@@ -146,6 +147,7 @@ impl Builder {
         let urls = bound.iter().map(|(listener, _)| listener.url().clone()).collect();
         let core = Arc::new(self.into_core());
         let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
+        tasks.push(tokio::spawn(sweep_retained(core.clone())));
         if let Some(interval) = core.settings.sys.interval {
             tasks.push(tokio::spawn(sys::publish_regularly(core.clone(), interval)));
         }
@@ -177,6 +179,7 @@ impl Builder {
             peers: self.peers,
             clients: Clients::default(),
             timetable: Timetable::default(),
+            sweep: Sweep::default(),
             metrics: Metrics::default(),
             drops: DropLedger::default(),
             peer_id: Arc::from("$peer"),

@@ -18,6 +18,7 @@ use crate::index::{Index, Route, Target};
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxLimits, Signals};
 use crate::peers::Peers;
+use crate::sweep::Sweep;
 use crate::timetable::{Due, Timetable};
 
 /// The shared parts of one broker.
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) index: Index,
     pub(crate) clients: Clients,
     pub(crate) timetable: Timetable,
+    pub(crate) sweep: Sweep,
     pub(crate) metrics: Metrics,
     pub(crate) drops: DropLedger,
     /// Stands for the publisher of messages from other nodes in the drop ledger.
@@ -184,10 +186,8 @@ impl Core {
     fn push_delivery(&self, outbox: &Arc<Outbox>, delivery: Delivery, now: Instant, touched: &mut Touched) {
         let outcome = outbox.push(delivery, &self.outbox_limits, now);
         touched.note(outbox, outcome.signals);
-        if let Some(reason) = outcome.drop_reason {
-            for delivery in &outcome.dropped {
-                self.dropped(reason, outbox, delivery);
-            }
+        for (delivery, reason) in &outcome.dropped {
+            self.dropped(*reason, outbox, delivery);
         }
     }
 
@@ -203,10 +203,17 @@ impl Core {
         qos: QoS,
         publisher_id: &Arc<str>,
     ) -> Result<RetainOutcome, StoreError> {
-        let outcome = self.store.retain(Retained { message: message.clone(), qos });
+        let retained = Retained { message: message.clone(), qos };
+        let mut outcome = self.store.retain(retained.clone());
+        // What has expired must not keep anything out.
+        if outcome == Err(StoreError::Full) && self.store.expire_retained(self.now()) > 0 {
+            outcome = self.store.retain(retained);
+        }
         if outcome.is_err() {
             let topic = message.topic();
             self.drops.record_for(&self.metrics, DropReason::RetainedFull, publisher_id, topic, qos);
+        } else if let Some(at) = message.expires_at() {
+            self.sweep.expect(at);
         }
         outcome
     }

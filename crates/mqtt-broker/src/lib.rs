@@ -12,6 +12,7 @@ mod metrics;
 mod outbox;
 mod peers;
 mod settings;
+mod sweep;
 mod sys;
 mod timetable;
 

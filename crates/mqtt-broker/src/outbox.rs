@@ -106,9 +106,8 @@ pub(crate) struct Signals {
 #[must_use = "a message that was dropped must be counted"]
 pub(crate) struct PushOutcome {
     pub(crate) signals: Signals,
-    /// What was discarded: this message, or older ones in its favour.
-    pub(crate) dropped: Vec<Delivery>,
-    pub(crate) drop_reason: Option<DropReason>,
+    /// What was discarded: older messages, or this one.
+    pub(crate) dropped: Vec<(Delivery, DropReason)>,
 }
 
 const NO_BATCHES: u8 = 0;
@@ -145,21 +144,22 @@ impl Outbox {
         if let Some(reason) = refusal(&state.link, delivery.hop.qos, limits) {
             return PushOutcome::refused(delivery, reason);
         }
-        let pushed = state.queue.push(delivery);
-        if let Pushed::QueuedInsteadOf(older, _) = &pushed {
-            state.gone += older.len() as u64;
+        // What nobody will get must not keep out what somebody can [MQTT-3.3.2-5].
+        let mut dropped = state.take_expired(now);
+        match state.queue.push(delivery) {
+            Pushed::Queued => {}
+            Pushed::QueuedInsteadOf(older, reason) => {
+                state.gone += older.len() as u64;
+                dropped.extend(older.into_iter().map(|delivery| (delivery, reason)));
+            }
+            Pushed::Refused(delivery, reason) => dropped.push((delivery, reason)),
         }
         let congested = state.note_pressure(limits, now);
         self.strained.store(congested, Ordering::Relaxed);
         let online = state.is_online();
         drop(state);
-        let (dropped, drop_reason) = match pushed {
-            Pushed::Queued => (Vec::new(), None),
-            Pushed::QueuedInsteadOf(older, reason) => (older, Some(reason)),
-            Pushed::Refused(delivery, reason) => (vec![delivery], Some(reason)),
-        };
         let signals = Signals { wake: online && self.announce(), congested };
-        PushOutcome { signals, dropped, drop_reason }
+        PushOutcome { signals, dropped }
     }
 
     /// Adds a batch, if the client is connected and can be sent it as it is and there is room; otherwise its
@@ -378,6 +378,15 @@ impl State {
         Some(delivery)
     }
 
+    /// Takes the messages at the front that have expired.
+    fn take_expired(&mut self, now: Instant) -> Vec<(Delivery, DropReason)> {
+        let mut expired = Vec::new();
+        while self.queue.front().is_some_and(|front| front.message.is_expired(now)) {
+            expired.extend(self.pop().map(|delivery| (delivery, DropReason::Expired)));
+        }
+        expired
+    }
+
     /// The next batch, if all deliveries that came before it have left.
     fn pop_batch(&mut self) -> Option<Batch> {
         let due = self.batches.front().is_some_and(|waiting| waiting.after <= self.gone);
@@ -440,7 +449,7 @@ impl State {
 
 impl PushOutcome {
     fn refused(delivery: Delivery, reason: DropReason) -> Self {
-        Self { signals: Signals::default(), dropped: vec![delivery], drop_reason: Some(reason) }
+        Self { signals: Signals::default(), dropped: vec![(delivery, reason)] }
     }
 }
 

@@ -18,7 +18,6 @@ pub(crate) async fn publish_regularly(core: Arc<Core>, interval: Duration) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        core.store.expire_retained(core.now());
         let mut figures = Figures::default();
         figures.constant(&core);
         figures.clients(&core);

@@ -187,6 +187,10 @@ impl Store for MemoryStore {
         expired
     }
 
+    fn next_retained_expiry(&self) -> Option<Instant> {
+        self.retained.read().expiring.first()?.0.expires_at()
+    }
+
     fn open_queue(&self, _client_id: &str, limits: QueueLimits) -> Result<Box<dyn Queue>, StoreError> {
         Ok(Box::new(MemoryQueue::new(limits)))
     }

@@ -125,6 +125,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// it can be called often.
     fn expire_retained(&self, now: Instant) -> usize;
 
+    /// When the next retained message expires; `None` if none ever does.
+    fn next_retained_expiry(&self) -> Option<Instant>;
+
     /// A queue for the messages of one client's session. It lives as long as the session.
     ///
     /// # Errors

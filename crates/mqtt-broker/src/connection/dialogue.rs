@@ -1,6 +1,5 @@
 //! One admitted client: its protocol state and its part in routing.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -11,7 +10,7 @@ use mqtt_session::{Completed, DropReason, Exchange, Protocol, Received, Step, Vi
 
 use super::End;
 use super::publisher::Publisher;
-use super::replay::Replay;
+use super::replay::Replays;
 use crate::access::Identity;
 use crate::clients::Handle;
 use crate::core::Core;
@@ -29,7 +28,9 @@ pub(super) struct Dialogue {
     /// When the slowest of them counts as stalled.
     pub(super) stall_deadline: Option<Instant>,
     /// Retained messages still to be sent for new subscriptions.
-    pub(super) replays: VecDeque<Replay>,
+    pub(super) replays: Replays,
+    /// Whether a search for retained messages goes on after everybody else had a turn.
+    pub(super) pausing: bool,
     /// A re-authentication that is under way.
     pub(super) exchange: Option<Box<dyn Exchange>>,
     /// Scratch for what is taken from the outbox; empty between turns.

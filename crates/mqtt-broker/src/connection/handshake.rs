@@ -1,6 +1,5 @@
 //! From the first byte to the CONNACK.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use mqtt_codec::{
@@ -14,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::dialogue::{Dialogue, Tally};
 use super::publisher::Publisher;
+use super::replay::Replays;
 use super::{End, Link, Peer, paths};
 use crate::access::{Identity, Login};
 use crate::clients::{HandedOver, Handle, Order, Slot};
@@ -189,7 +189,8 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         publisher,
         waiting_for: Vec::new(),
         stall_deadline: None,
-        replays: VecDeque::new(),
+        replays: Replays::default(),
+        pausing: false,
         exchange: None,
         batch: Vec::new(),
         tally: Tally { packets_sent: 1, ..Tally::default() },

@@ -142,6 +142,9 @@ impl Connection {
                 return Poll::Ready(end);
             }
             if !read && !written && self.poll_timer(cx, now).is_pending() {
+                if std::mem::take(&mut self.dialogue.pausing) {
+                    cx.waker().wake_by_ref();
+                }
                 return Poll::Pending;
             }
             if self.dialogue.is_silent(self.dialogue.core.now()) {

@@ -95,11 +95,11 @@ impl Publisher {
         let core = &self.core;
         let Path { route, .. } = self.paths.path(number);
         let message = publish.message(self.key);
-        core.tell_peers(&message, publish.qos, publish.retain);
         let kept = !publish.retain || core.retain(&message, publish.qos, &self.identity.client_id).is_ok();
         if !kept && self.refusals_are_heard && publish.qos > QoS::AtMostOnce {
             return ReasonCode::QuotaExceeded; // refused as a whole: the publisher may try again
         }
+        core.tell_peers(&message, publish.qos, publish.retain);
         let routed = core.deliver(route, &message, publish.qos, publish.retain, now, &mut self.touched);
         // Other nodes may have subscribers that this one does not know of.
         let somebody = routed.matched || publish.retain || core.peers.is_some();

@@ -1,11 +1,32 @@
 //! Retained messages for a new subscription, in paced pages: a short queue never costs one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hashbrown::HashMap;
 use mqtt_session::{Delivery, Hop, Subscription};
 use mqtt_store::{Retained, RetainedPage, Store, StoreError};
 use mqtt_topic::{TopicFilter, TopicName};
+
+/// The replays that a connection still has to send, one for each filter at most.
+#[derive(Debug, Default)]
+pub(super) struct Replays {
+    /// In the order in which they are served.
+    waiting: BTreeMap<u64, Replay>,
+    by_filter: HashMap<Box<str>, u64>,
+    last: u64,
+}
+
+/// What [`Replay::peek`] sees.
+pub(super) enum Next {
+    /// This message.
+    Message(Delivery),
+    /// Nothing yet: the store searches on when it is asked again, and others should get their turn before.
+    Pause,
+    /// All have been sent.
+    End,
+}
 
 /// The retained messages of one new subscription, on their way.
 #[derive(Debug)]
@@ -28,23 +49,47 @@ enum Progress {
 /// Messages read from the store at a time.
 const PAGE_MESSAGES: usize = 128;
 
+impl Replays {
+    /// Adds the replay of a subscription, in the place of an earlier one with the same filter: what that has
+    /// not sent yet comes with this one.
+    pub(super) fn add(&mut self, replay: Replay) {
+        self.last += 1;
+        if let Some(earlier) = self.by_filter.insert(replay.filter.as_str().into(), self.last) {
+            self.waiting.remove(&earlier);
+        }
+        self.waiting.insert(self.last, replay);
+    }
+
+    /// The subscription has gone.
+    pub(super) fn remove(&mut self, filter: &str) {
+        if let Some(number) = self.by_filter.remove(filter) {
+            self.waiting.remove(&number);
+        }
+    }
+
+    pub(super) fn first_mut(&mut self) -> Option<&mut Replay> {
+        self.waiting.first_entry().map(|entry| entry.into_mut())
+    }
+
+    /// The first has been sent.
+    pub(super) fn pop_first(&mut self) {
+        if let Some((_, replay)) = self.waiting.pop_first() {
+            self.by_filter.remove(replay.filter.as_str());
+        }
+        if self.waiting.is_empty() {
+            self.by_filter = HashMap::new(); // an idle connection holds no memory
+        }
+    }
+}
+
 impl Replay {
     pub(super) fn new(filter: TopicFilter, subscription: Subscription) -> Self {
         let subscription_ids = subscription.identifier.map(|id| Arc::from([id]));
         Self { filter, subscription, subscription_ids, page: Vec::new(), progress: Progress::Start }
     }
 
-    pub(super) fn filter(&self) -> &TopicFilter {
-        &self.filter
-    }
-
-    /// The next message, which stays here until [`advance`](Self::advance); `None` at the end.
-    pub(super) fn peek(
-        &mut self,
-        store: &dyn Store,
-        session: u64,
-        now: Instant,
-    ) -> Result<Option<Delivery>, StoreError> {
+    /// The next message, which stays here until [`advance`](Self::advance).
+    pub(super) fn peek(&mut self, store: &dyn Store, session: u64, now: Instant) -> Result<Next, StoreError> {
         loop {
             if let Some(retained) = self.page.last() {
                 let own = retained.message.publisher() == session;
@@ -52,15 +97,18 @@ impl Replay {
                     self.page.pop(); // [MQTT-3.8.3-3]
                     continue;
                 }
-                return Ok(Some(self.delivery(retained)));
+                return Ok(Next::Message(self.delivery(retained)));
             }
             let after = match &self.progress {
                 Progress::Start => None,
                 Progress::After(topic) => Some(topic),
-                Progress::Complete => return Ok(None),
+                Progress::Complete => return Ok(Next::End),
             };
             let page = store.scan_retained(&self.filter.as_ref(), after, PAGE_MESSAGES, now)?;
             self.turn(page);
+            if self.page.is_empty() && !matches!(self.progress, Progress::Complete) {
+                return Ok(Next::Pause);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use mqtt_session::{Batch, Delivery, DropReason};
 
 use super::WRITE_BYTES_HIGH;
 use super::dialogue::Dialogue;
+use super::replay::Next;
 use crate::outbox::Taken;
 
 impl Dialogue {
@@ -36,17 +37,21 @@ impl Dialogue {
 
     /// Sends retained messages. Whether all have been sent.
     fn fill_from_replays(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        while let Some(replay) = self.replays.front_mut() {
+        while let Some(replay) = self.replays.first_mut() {
             let next = replay.peek(&*self.core.store, self.outbox.key, now);
             let delivery = match next {
-                Ok(Some(delivery)) => delivery,
-                Ok(None) => {
-                    self.replays.pop_front();
+                Ok(Next::Message(delivery)) => delivery,
+                Ok(Next::Pause) => {
+                    self.pausing = true;
+                    return false;
+                }
+                Ok(Next::End) => {
+                    self.replays.pop_first();
                     continue;
                 }
                 Err(error) => {
                     tracing::error!(client_id = &*self.identity.client_id, %error, "retained messages cannot be read");
-                    self.replays.pop_front();
+                    self.replays.pop_first();
                     continue;
                 }
             };
@@ -57,9 +62,6 @@ impl Dialogue {
             replay.advance();
             self.send(delivery, now, out);
             self.outbox.note_progress(now);
-        }
-        if self.replays.capacity() > 0 {
-            self.replays = std::collections::VecDeque::new();
         }
         true
     }

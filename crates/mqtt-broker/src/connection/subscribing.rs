@@ -43,7 +43,7 @@ impl Dialogue {
         };
         // A shared subscription gets no retained messages when it begins (section 4.8.2).
         if wanted && filter.share_name().is_none() {
-            self.replays.push_back(Replay::new(filter.to_boxed(), subscription));
+            self.replays.add(Replay::new(filter.to_boxed(), subscription));
         }
         Ok(ReasonCode::granted(options.qos))
     }
@@ -85,7 +85,7 @@ impl Dialogue {
             return ReasonCode::NoSubscriptionExisted;
         }
         self.core.index.unsubscribe(&filter, self.outbox.key);
-        self.replays.retain(|replay| replay.filter().as_str() != text);
+        self.replays.remove(text);
         ReasonCode::Success
     }
 }

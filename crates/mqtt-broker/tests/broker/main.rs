@@ -6,5 +6,7 @@ mod back_pressure;
 #[path = "../conformance/harness.rs"]
 #[allow(dead_code, reason = "the conformance tests use the rest")]
 mod harness;
+mod offline;
+mod replay;
 mod stalling;
 mod wires;

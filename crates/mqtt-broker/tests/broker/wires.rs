@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mqtt_broker::Broker;
 use mqtt_codec::{Framing, Packet, QoS, Version, decode, frame};
-use mqtt_testkit::{ConnectBuilder, Peer, publish};
+use mqtt_testkit::{ConnectBuilder, Peer, ReceivedPacket, publish};
 use mqtt_transport::Connection;
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::task::JoinHandle;
@@ -90,6 +90,15 @@ pub(crate) async fn receive(peer: &mut Peer, count: usize) -> Vec<usize> {
         numbers.push(number(&peer.receive().await.payload));
     }
     numbers
+}
+
+/// The payloads of the messages among these packets.
+pub(crate) fn texts(packets: &[ReceivedPacket]) -> Vec<String> {
+    let messages = packets.iter().filter_map(|packet| match packet.packet() {
+        Packet::Publish(message) => Some(String::from_utf8_lossy(message.payload).into_owned()),
+        _ => None,
+    });
+    messages.collect()
 }
 
 /// Reads this many bytes at a time, with a pause after each, until the pipe is idle for `idle`.

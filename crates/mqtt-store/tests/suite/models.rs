@@ -107,6 +107,8 @@ fn check_retained(store: &dyn Store, limits: RetainedLimits, works: &[Work]) {
                 assert_eq!(store.expire_retained(now), before - model.kept.len());
             }
         }
+        let next = model.kept.values().filter_map(|entry| entry.expires_at).min();
+        assert_eq!(store.next_retained_expiry(), next, "after {work:?}");
         let totals = store.retained_totals();
         assert_eq!((totals.messages, totals.bytes), (model.kept.len(), model.bytes()), "after {work:?}");
     }
