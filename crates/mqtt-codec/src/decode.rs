@@ -26,56 +26,50 @@ pub fn decode(frame_bytes: &[u8], version: Version) -> Result<Packet<'_>, Decode
     if frame_len < frame_bytes.len() {
         return Err(DecodeErrorKind::TrailingBytes.into());
     }
-    let (rest, packet) = body(frame_bytes[0], version, &frame_bytes[header_len..])?;
-    if !rest.is_empty() {
-        return Err(DecodeErrorKind::TrailingBytes.into());
-    }
-    Ok(packet)
+    body(frame_bytes[0], version, &frame_bytes[header_len..])
 }
 
-/// Reads what follows the fixed header, by the type in the first byte, and returns what it leaves over.
+/// Reads what follows the fixed header, by the type in the first byte.
 #[inline]
-fn body(first: u8, version: Version, input: &[u8]) -> Parsed<'_, Packet<'_>> {
+fn body(first: u8, version: Version, input: &[u8]) -> Result<Packet<'_>, DecodeError> {
     use PacketType as Type;
     let Some(packet_type) = PacketType::from_first_byte(first) else {
         return Err(DecodeErrorKind::ReservedPacketType.into());
     };
-    match packet_type {
-        Type::Publish => into(packet::publish(first, version, input), Packet::Publish),
-        Type::Puback => into(packet::ack(packet_type, version, input), Packet::Puback),
-        Type::Pubrec => into(packet::ack(packet_type, version, input), Packet::Pubrec),
-        Type::Pubcomp => into(packet::ack(packet_type, version, input), Packet::Pubcomp),
-        Type::Pubrel => {
-            check_dup(first, packet_type, version)?;
-            into(packet::ack(packet_type, version, input), Packet::Pubrel)
-        }
-        Type::Subscribe => {
-            check_dup(first, packet_type, version)?;
-            into(packet::subscribe(version, input), Packet::Subscribe)
-        }
-        Type::Unsubscribe => {
-            check_dup(first, packet_type, version)?;
-            into(packet::unsubscribe(version, input), Packet::Unsubscribe)
-        }
-        Type::Suback => into(packet::suback(version, input), Packet::Suback),
-        Type::Unsuback => into(packet::unsuback(version, input), Packet::Unsuback),
-        Type::Pingreq => Ok((input, Packet::Pingreq)),
-        Type::Pingresp => Ok((input, Packet::Pingresp)),
-        Type::Connect => into(packet::connect(input), Packet::Connect),
-        Type::Connack => into(packet::connack(version, input), Packet::Connack),
-        Type::Disconnect => into(packet::disconnect(version, input), Packet::Disconnect),
-        Type::Auth => into(packet::auth(version, input), Packet::Auth),
+    check_dup(first, packet_type, version)?;
+    Ok(match packet_type {
+        Type::Publish => Packet::Publish(whole(packet::publish(first, version, input))?),
+        Type::Puback => Packet::Puback(whole(packet::ack(packet_type, version, input))?),
+        Type::Pubrec => Packet::Pubrec(whole(packet::ack(packet_type, version, input))?),
+        Type::Pubrel => Packet::Pubrel(whole(packet::ack(packet_type, version, input))?),
+        Type::Pubcomp => Packet::Pubcomp(whole(packet::ack(packet_type, version, input))?),
+        Type::Subscribe => Packet::Subscribe(whole(packet::subscribe(version, input))?),
+        Type::Suback => Packet::Suback(whole(packet::suback(version, input))?),
+        Type::Unsubscribe => Packet::Unsubscribe(whole(packet::unsubscribe(version, input))?),
+        Type::Unsuback => Packet::Unsuback(whole(packet::unsuback(version, input))?),
+        Type::Pingreq => whole(Ok((input, Packet::Pingreq)))?,
+        Type::Pingresp => whole(Ok((input, Packet::Pingresp)))?,
+        Type::Connect => Packet::Connect(whole(packet::connect(input))?),
+        Type::Connack => Packet::Connack(whole(packet::connack(version, input))?),
+        Type::Disconnect => Packet::Disconnect(whole(packet::disconnect(version, input))?),
+        Type::Auth => Packet::Auth(whole(packet::auth(version, input))?),
+    })
+}
+
+/// A body that must use up its packet.
+#[inline]
+fn whole<T>(parsed: Parsed<'_, T>) -> Result<T, DecodeError> {
+    match parsed? {
+        ([], body) => Ok(body),
+        _ => Err(DecodeErrorKind::TrailingBytes.into()),
     }
 }
 
-#[inline]
-fn into<'a, T>(body: Parsed<'a, T>, packet: impl FnOnce(T) -> Packet<'a>) -> Parsed<'a, Packet<'a>> {
-    body.map(|(rest, body)| (rest, packet(body)))
-}
-
 /// DUP on a request, which [`frame`] lets pass because MQTT 3.1 knows it.
+#[inline]
 fn check_dup(first: u8, packet: PacketType, version: Version) -> Result<(), DecodeError> {
-    if first & 1 << 3 != 0 && !version.allows_dup_on_requests() {
+    let request = matches!(packet, PacketType::Pubrel | PacketType::Subscribe | PacketType::Unsubscribe);
+    if first & 1 << 3 != 0 && request && !version.allows_dup_on_requests() {
         return Err(DecodeError::in_packet(DecodeErrorKind::FixedHeaderFlags, packet)); // [MQTT-2.1.3-1]
     }
     Ok(())

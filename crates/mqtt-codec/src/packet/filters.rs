@@ -89,7 +89,7 @@ pub struct SubscribeFilter<'a> {
 }
 
 /// The entries of a SUBSCRIBE, checked when they came in and kept as their bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct SubscribeFilters<'a> {
     block: &'a [u8],
     count: usize,
@@ -247,6 +247,15 @@ impl<'a> Iterator for UnsubscribeFiltersIter<'a> {
 
 impl ExactSizeIterator for UnsubscribeFiltersIter<'_> {}
 impl FusedIterator for UnsubscribeFiltersIter<'_> {}
+
+/// Equal when the entries are, whichever version they came from.
+impl PartialEq for SubscribeFilters<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for SubscribeFilters<'_> {}
 
 impl<'a> IntoIterator for SubscribeFilters<'a> {
     type Item = SubscribeFilter<'a>;

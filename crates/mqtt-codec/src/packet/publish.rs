@@ -95,8 +95,8 @@ pub(crate) fn publish(first: u8, version: Version, input: &[u8]) -> Parsed<'_, P
         properties,
         payload,
     };
-    if !publish.has_topic(version) && version.has_properties() {
-        return wire::fail(DecodeErrorKind::TopicNameMissing);
+    if !publish.has_topic(version) {
+        return wire::fail(DecodeErrorKind::TopicNameMissing); // [MQTT-4.7.3-1]
     }
     Ok((&[], publish))
 }
