@@ -131,11 +131,14 @@ impl Connection {
         self.dialogue.handle.register(cx.waker());
         loop {
             let now = self.dialogue.core.now();
-            if let Some(order) = self.dialogue.handle.take_order() {
-                return Poll::Ready(End::Ordered(order));
-            }
+            // What the peer has sent counts before what others want of it: its DISCONNECT may be among it.
             let read = self.poll_input(cx, now);
             self.dialogue.burst_over(now);
+            if self.dialogue.end.is_none()
+                && let Some(order) = self.dialogue.handle.take_order()
+            {
+                return Poll::Ready(End::Ordered(order));
+            }
             let written = self.poll_output(cx, now);
             self.dialogue.count();
             if let Some(end) = self.dialogue.end.take() {
