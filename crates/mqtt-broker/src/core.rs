@@ -1,5 +1,6 @@
 //! What all connections of a broker share, and what the router does with a message.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -289,17 +290,25 @@ impl Core {
     pub(crate) async fn keep_timetable(self: Arc<Self>) {
         loop {
             let (epoch, due, client_id) = self.timetable.next().await;
-            match due {
-                Due::Will => {
-                    if let Some((will, outbox)) = self.clients.take_will(&client_id, epoch) {
-                        self.publish_will(&will, &outbox);
-                    }
+            // Code of an embedder may panic: a store, or the way to other nodes. No other entry suffers.
+            let done = catch_unwind(AssertUnwindSafe(|| self.do_due(epoch, due, &client_id)));
+            if done.is_err() {
+                tracing::error!(client_id = &*client_id, ?due, "a panic at the end of an absence");
+            }
+        }
+    }
+
+    fn do_due(&self, epoch: u64, due: Due, client_id: &str) {
+        match due {
+            Due::Will => {
+                if let Some((will, outbox)) = self.clients.take_will(client_id, epoch) {
+                    self.publish_will(&will, &outbox);
                 }
-                Due::SessionEnd => {
-                    if let Some(away) = self.clients.end_absence(&client_id, epoch) {
-                        self.metrics.sessions_expired.add(1);
-                        self.end_away(&away);
-                    }
+            }
+            Due::SessionEnd => {
+                if let Some(away) = self.clients.end_absence(client_id, epoch) {
+                    self.metrics.sessions_expired.add(1);
+                    self.end_away(&away);
                 }
             }
         }

@@ -2,11 +2,17 @@
 //!
 //! The tests of the invariants in `docs/ARCHITECTURE.md` are named `invariant_N_…`.
 
+mod admission;
 mod back_pressure;
+mod clocks;
+mod groups;
 #[path = "../conformance/harness.rs"]
 #[allow(dead_code, reason = "the conformance tests use the rest")]
 mod harness;
 mod offline;
+mod panics;
 mod replay;
 mod stalling;
+mod stopping;
+mod storms;
 mod wires;
