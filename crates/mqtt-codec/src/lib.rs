@@ -1,4 +1,4 @@
-//! MQTT 3.1, 3.1.1 and 5.0 packets: bytes to values and back, without I/O.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 mod basic;
