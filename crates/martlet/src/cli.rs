@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::BenchArguments;
 use crate::config::{self, Draft, SourceText};
 use crate::exit::{Exit, Failure};
 use crate::output;
@@ -30,6 +31,8 @@ Exit codes:
 pub(crate) enum Command {
     /// Run the broker
     Serve(ServeArguments),
+    /// Put load on a broker, check that every message arrives, and measure
+    Bench(Box<BenchArguments>),
     /// Report everything that is wrong in a configuration file
     CheckConfig(CheckArguments),
     /// Print the reference of all configuration options, in Markdown

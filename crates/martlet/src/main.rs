@@ -1,5 +1,6 @@
 //! The Martlet MQTT broker and its command-line tools.
 
+mod bench;
 mod cli;
 mod config;
 mod exit;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), exit::Failure> {
     match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(serve) => serve::run(&serve),
+        Command::Bench(bench) => bench::run(&bench),
         Command::CheckConfig(check) => cli::check_config(&check),
         Command::ConfigReference(reference) => cli::config_reference(&reference),
     }

@@ -1,0 +1,124 @@
+//! Opening connections, also more of them than one address has ports for.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use mqtt_codec::Version;
+use mqtt_transport::{Connection, Url, WsOptions, WsStream};
+use tokio::net::TcpSocket;
+
+use super::link::{Broken, Link};
+use super::packets;
+
+/// A connection that is not admitted after this time counts as refused.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Connections from one loopback address; Linux has some 28,000 ports for outgoing connections by default.
+const CONNECTIONS_PER_SOURCE: usize = 20_000;
+/// Loopback addresses to connect from, one after the other.
+const SOURCES: usize = 200;
+
+/// How to reach the broker, and how to log in.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) url: Url,
+    pub(super) version: Version,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+}
+
+/// Opens connections to one broker, whose name is resolved once.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    target: Target,
+    address: SocketAddr,
+    /// In front of client identifiers and topics, so that two runs do not meet.
+    pub(super) prefix: String,
+}
+
+impl Dialer {
+    /// Resolves the target; of its addresses the first one that accepts a connection is taken.
+    ///
+    /// # Errors
+    /// There is no such name, or nobody listens there.
+    pub(super) async fn new(target: Target, prefix: String) -> Result<Self, String> {
+        let url = &target.url;
+        let probe = tokio::net::TcpStream::connect((url.host(), url.port())).await;
+        let address = probe.and_then(|probe| probe.peer_addr()).map_err(|error| format!("{url}: {error}"))?;
+        Ok(Self { target, address, prefix })
+    }
+
+    /// Connects and logs in under the given name; `nth` counts the connections of the run.
+    ///
+    /// # Errors
+    /// The connection cannot be opened, or the broker refuses.
+    pub(super) async fn admit(&self, nth: usize, name: &str) -> Result<Link, Broken> {
+        match tokio::time::timeout(ADMISSION_TIMEOUT, self.admit_patiently(nth, name)).await {
+            Ok(result) => result.map_err(|broken| format!("client {name}: {broken}")),
+            Err(_) => Err(format!("client {name}: not admitted within {} s", ADMISSION_TIMEOUT.as_secs())),
+        }
+    }
+
+    async fn admit_patiently(&self, nth: usize, name: &str) -> Result<Link, Broken> {
+        let Target { version, username, password, .. } = &self.target;
+        let client_id = format!("{}-{name}", self.prefix);
+        let login = username.as_deref().map(|username| (username, password.as_deref()));
+        let connect = packets::connect(*version, &client_id, login).map_err(|error| error.to_string())?;
+        let stream = self.open(nth).await.map_err(|error| explain(&error))?;
+        Link::admit(stream, *version, &connect).await
+    }
+
+    async fn open(&self, nth: usize) -> io::Result<Connection> {
+        let socket = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        if let Some(source) = source(self.address, nth) {
+            socket.bind(source)?;
+        }
+        let stream = socket.connect(self.address).await?;
+        stream.set_nodelay(true)?;
+        match &self.target.url {
+            Url::Tcp { .. } => Ok(stream.into()),
+            url @ Url::Ws { .. } => {
+                Ok(Connection::boxed(WsStream::connect(stream, url, &WsOptions::default()).await?))
+            }
+        }
+    }
+}
+
+/// The loopback address to connect from, once the first one may have run out of ports.
+fn source(target: SocketAddr, nth: usize) -> Option<SocketAddr> {
+    let further = nth / CONNECTIONS_PER_SOURCE % SOURCES;
+    let is_loopback = target.is_ipv4() && target.ip().is_loopback();
+    (is_loopback && further > 0).then(|| {
+        let address = Ipv4Addr::LOCALHOST.to_bits() + u32::try_from(further).expect("a small number");
+        SocketAddrV4::new(Ipv4Addr::from_bits(address), 0).into()
+    })
+}
+
+fn explain(error: &io::Error) -> Broken {
+    const TOO_MANY_OPEN_FILES: i32 = 24;
+    if error.raw_os_error() == Some(TOO_MANY_OPEN_FILES) {
+        format!("{error}: raise the limit of the shell (ulimit -n), there and for the broker")
+    } else {
+        format!("cannot connect: {error}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loopback_broker_is_reached_from_more_addresses_when_ports_run_out() {
+        let broker = SocketAddr::from(([127, 0, 0, 1], 1883));
+        assert_eq!(source(broker, CONNECTIONS_PER_SOURCE - 1), None);
+        assert_eq!(source(broker, CONNECTIONS_PER_SOURCE), Some(([127, 0, 0, 2], 0).into()));
+        assert_eq!(source(broker, CONNECTIONS_PER_SOURCE * SOURCES), None);
+    }
+
+    #[test]
+    fn other_brokers_are_reached_from_where_the_system_chooses() {
+        assert_eq!(source(([192, 0, 2, 1], 1883).into(), usize::MAX), None);
+        assert_eq!(source(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 1883)), usize::MAX), None);
+    }
+}
