@@ -1,0 +1,197 @@
+//! The handle that applications hold.
+
+use std::time::Duration;
+
+use mqtt_codec::{PropertiesBuf, Property, QoS, ReasonCode, SubscriptionOptions};
+use mqtt_session::message::{expiry, forwarded};
+use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER};
+use mqtt_topic::{TopicFilter, TopicName};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::command::{Command, Outgoing, SubscribeRequest};
+use crate::driver;
+use crate::{ClientError, ConnectError, Incoming, Options, Publication, Subscription, Welcome};
+
+/// A connected client. Clones are handles to the same one; it ends when the last handle has gone, or with
+/// [`disconnect`](Self::disconnect).
+#[derive(Clone, Debug)]
+pub struct Client {
+    commands: mpsc::Sender<Command>,
+    status: watch::Receiver<Status>,
+}
+
+/// How the connection stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Connected; whether the server still had the session.
+    Connected {
+        /// Session Present of the CONNACK.
+        session_present: bool,
+    },
+    /// The connection was lost; the client tries again.
+    Reconnecting {
+        /// Attempts since the loss.
+        attempts: u32,
+        /// Why it was lost, or why the latest attempt failed.
+        cause: String,
+    },
+    /// The client has ended and will not connect again.
+    Ended {
+        /// Why.
+        cause: String,
+    },
+}
+
+/// The acknowledgement of a message, to be awaited or not.
+#[derive(Debug)]
+pub struct Acknowledgement(oneshot::Receiver<Result<ReasonCode, ClientError>>);
+
+impl Acknowledgement {
+    /// What the server answered: at QoS 1 the PUBACK's reason, at QoS 2 that of the PUBCOMP (or of a PUBREC
+    /// that refused). At QoS 0 success, as soon as the message is on its way.
+    ///
+    /// # Errors
+    /// It could not be sent, or the client ended before the answer.
+    pub async fn wait(self) -> Result<ReasonCode, ClientError> {
+        self.0.await.unwrap_or(Err(ClientError::Closed))
+    }
+}
+
+impl Client {
+    /// Connects. Returns when the server has admitted the client.
+    ///
+    /// # Errors
+    /// The first attempt failed; reconnecting begins only after a connection that was established.
+    pub async fn connect(options: Options) -> Result<(Self, Welcome), ConnectError> {
+        let started = driver::start(options).await?;
+        Ok((Self { commands: started.commands, status: started.status }, started.welcome))
+    }
+
+    /// Hands a message over and returns its acknowledgement, which may be awaited later. Waits only while
+    /// too many messages wait to be sent. Above QoS 0 the message survives a loss of the connection.
+    ///
+    /// # Errors
+    /// The topic is not valid, or the client has ended.
+    pub async fn publish_nowait(&self, publication: Publication) -> Result<Acknowledgement, ClientError> {
+        let delivery = into_delivery(&publication)?;
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Publish(Outgoing { delivery, answer })).await?;
+        Ok(Acknowledgement(answered))
+    }
+
+    /// Publishes and waits for the acknowledgement.
+    ///
+    /// # Errors
+    /// As [`publish_nowait`](Self::publish_nowait) and [`Acknowledgement::wait`].
+    pub async fn publish(&self, publication: Publication) -> Result<ReasonCode, ClientError> {
+        self.publish_nowait(publication).await?.wait().await
+    }
+
+    /// Subscribes with one SUBSCRIBE. Returns the stream of all messages that match any of the filters, and
+    /// the server's answer for each. The subscription is made again when the server has lost the session.
+    ///
+    /// # Errors
+    /// A filter is not valid, or the client ended before the answer.
+    pub async fn subscribe(
+        &self,
+        filters: &[(&str, SubscriptionOptions)],
+        properties: PropertiesBuf,
+    ) -> Result<(Subscription, Vec<ReasonCode>), ClientError> {
+        for (filter, _) in filters {
+            TopicFilter::parse(*filter).map_err(|_| ClientError::InvalidTopic)?;
+        }
+        let filters = filters.iter().map(|(filter, options)| ((*filter).to_owned(), *options)).collect();
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Subscribe(SubscribeRequest { filters, properties, answer })).await?;
+        answered.await.unwrap_or(Err(ClientError::Closed))
+    }
+
+    /// Subscribes one filter at one quality of service.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn subscribe_one(&self, filter: &str, qos: QoS) -> Result<Subscription, ClientError> {
+        let options = SubscriptionOptions { qos, ..SubscriptionOptions::default() };
+        let (subscription, _) = self.subscribe(&[(filter, options)], PropertiesBuf::new()).await?;
+        Ok(subscription)
+    }
+
+    /// Ends subscriptions; returns the server's answer for each filter (none from 3.x servers).
+    ///
+    /// # Errors
+    /// The client ended before the answer.
+    pub async fn unsubscribe(
+        &self,
+        filters: &[&str],
+        properties: PropertiesBuf,
+    ) -> Result<Vec<ReasonCode>, ClientError> {
+        let filters = filters.iter().map(|filter| (*filter).to_owned()).collect();
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Unsubscribe { filters, properties, answer }).await?;
+        answered.await.unwrap_or(Err(ClientError::Closed))
+    }
+
+    /// Publishes a request and waits for the first response (section 4.10). `response_topic` must be one
+    /// that nobody else uses; `correlation` is compared with the response's Correlation Data.
+    ///
+    /// # Errors
+    /// No response came in time, or any error of subscribing and publishing.
+    pub async fn request(
+        &self,
+        publication: Publication,
+        response_topic: &str,
+        correlation: &[u8],
+        timeout: Duration,
+    ) -> Result<Incoming, ClientError> {
+        let mut responses = self.subscribe_one(response_topic, QoS::AtLeastOnce).await?;
+        let mut publication = publication;
+        let properties = &mut publication.properties;
+        let said = properties
+            .push(&Property::ResponseTopic(response_topic))
+            .and_then(|()| properties.push(&Property::CorrelationData(correlation)));
+        said.map_err(|_| ClientError::NotEncodable)?;
+        let response = async {
+            self.publish(publication).await?;
+            loop {
+                let response = responses.recv().await.ok_or(ClientError::Closed)?;
+                if response.properties.as_properties().correlation_data() == Some(correlation) {
+                    return Ok(response);
+                }
+            }
+        };
+        tokio::time::timeout(timeout, response).await.unwrap_or(Err(ClientError::TimedOut))
+    }
+
+    /// Sends what waits, then a DISCONNECT, and ends the client.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub async fn disconnect(&self, reason: ReasonCode) -> Result<(), ClientError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Disconnect { reason, answer }).await?;
+        answered.await.unwrap_or(Err(ClientError::Closed))
+    }
+
+    /// How the connection stands, now and from now on.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.clone()
+    }
+
+    async fn send(&self, command: Command) -> Result<(), ClientError> {
+        self.commands.send(command).await.map_err(|_| ClientError::Closed)
+    }
+}
+
+fn into_delivery(publication: &Publication) -> Result<Delivery, ClientError> {
+    let topic = TopicName::parse(publication.topic.as_str()).map_err(|_| ClientError::InvalidTopic)?;
+    let given = publication.properties.as_properties();
+    let mut properties = PropertiesBuf::new();
+    forwarded(given, &mut properties);
+    let now = tokio::time::Instant::now().into_std();
+    let expires_at = expiry(given.message_expiry_interval_s(), now);
+    let message =
+        Message::new(topic, properties.as_properties(), &publication.payload, NO_PUBLISHER, expires_at);
+    let hop = Hop { retain: publication.retain, ..Hop::new(publication.qos) };
+    Ok(Delivery { hop, message })
+}

@@ -1,0 +1,192 @@
+//! The task behind the handles: connects, runs connections, connects again.
+
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+
+use futures_util::task::AtomicWaker;
+use mqtt_codec::{ReasonCode, Version};
+use mqtt_session::Session;
+use tokio::sync::{mpsc, watch};
+
+use crate::client::Status;
+use crate::command::{Answer, Command, tell};
+use crate::handshake::{Admitted, admit};
+use crate::link::{End, Link, Work};
+use crate::outgoing::Outbound;
+use crate::subscriptions::Subscriptions;
+use crate::{Backoff, ClientError, ConnectError, Options, Welcome};
+
+/// What a new handle is made of.
+pub(crate) struct Started {
+    pub(crate) commands: mpsc::Sender<Command>,
+    pub(crate) status: watch::Receiver<Status>,
+    pub(crate) welcome: Welcome,
+}
+
+/// Commands on their way from the handles to the driver.
+const COMMANDS_MAX: usize = 64;
+
+struct Driver {
+    options: Options,
+    client_id: String,
+    commands: mpsc::Receiver<Command>,
+    status: watch::Sender<Status>,
+    outbound: Outbound,
+    subscriptions: Subscriptions,
+    waker: Arc<AtomicWaker>,
+    random: RandomState,
+}
+
+/// What happens after a connection.
+enum After {
+    TryAgain { cause: String },
+    End { cause: String, answer: Option<Answer<()>> },
+}
+
+/// Connects for the first time and leaves the rest to a task.
+pub(crate) async fn start(options: Options) -> Result<Started, ConnectError> {
+    let (client_id, clean_start) = (options.client_id.clone(), options.clean_start);
+    let admitted = admit(&options, &client_id, clean_start, Session::new()).await;
+    let admitted = admitted.map_err(|failed| failed.0)?;
+    let welcome = admitted.welcome.clone();
+    let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+    let session_present = welcome.session_present;
+    let (status, status_receiver) = watch::channel(Status::Connected { session_present });
+    let waker = Arc::new(AtomicWaker::new());
+    let driver = Driver {
+        client_id: welcome.client_id.clone(),
+        subscriptions: Subscriptions::new(options.incoming_max, waker.clone()),
+        outbound: Outbound::default(),
+        random: RandomState::new(),
+        options,
+        commands,
+        status,
+        waker,
+    };
+    tokio::spawn(driver.run(admitted));
+    Ok(Started { commands: sender, status: status_receiver, welcome })
+}
+
+impl Driver {
+    async fn run(mut self, first: Admitted) {
+        let mut admitted = first;
+        let (cause, answer) = loop {
+            let session_present = admitted.welcome.session_present;
+            self.status.send_replace(Status::Connected { session_present });
+            let (after, session) = self.serve(admitted).await;
+            let cause = match after {
+                After::End { cause, answer } => break (cause, answer),
+                After::TryAgain { cause } => cause,
+            };
+            match self.connect_again(session, cause).await {
+                Ok(again) => admitted = again,
+                Err(ended) => break ended,
+            }
+        };
+        self.subscriptions.end();
+        self.status.send_replace(Status::Ended { cause });
+        if let Some(answer) = answer {
+            tell(answer, Ok(()));
+        }
+    }
+
+    /// Runs one connection to its end.
+    async fn serve(&mut self, admitted: Admitted) -> (After, Session) {
+        let mut work = Work {
+            commands: &mut self.commands,
+            outbound: &mut self.outbound,
+            subscriptions: &mut self.subscriptions,
+            outgoing_max: self.options.outgoing_max.max(1),
+            waker: &self.waker,
+        };
+        let mut link = Link::new(admitted, &mut work);
+        let end = poll_fn(|cx| link.poll(cx, &mut work)).await;
+        let session = link.close(&end).await;
+        self.subscriptions.connection_lost();
+        let after = match end {
+            End::Done { answer, .. } => After::End { cause: "disconnected".into(), answer },
+            End::Lost(cause) => After::TryAgain { cause },
+            End::Violation(violation) => After::TryAgain { cause: violation.to_string() },
+            End::ServerLeft { reason, text } => after_server(reason, text),
+        };
+        match after {
+            After::TryAgain { cause } if self.options.reconnect.is_none() => {
+                (After::End { cause, answer: None }, session)
+            }
+            after => (after, session),
+        }
+    }
+
+    /// Tries until the server admits the client again; the application may end it meanwhile.
+    async fn connect_again(
+        &mut self,
+        mut session: Session,
+        mut cause: String,
+    ) -> Result<Admitted, (String, Option<Answer<()>>)> {
+        let backoff = self.options.reconnect.unwrap_or_default();
+        let mut attempts = 0;
+        loop {
+            self.status.send_replace(Status::Reconnecting { attempts, cause });
+            self.pause(&backoff, attempts).await?;
+            match admit(&self.options, &self.client_id, self.starts_clean(), session).await {
+                Ok(admitted) => return Ok(admitted),
+                Err(failed) => {
+                    cause = failed.0.to_string();
+                    session = failed.1;
+                }
+            }
+            attempts += 1;
+        }
+    }
+
+    /// Waits before an attempt. Messages are accepted meanwhile, up to the limit.
+    async fn pause(&mut self, backoff: &Backoff, attempt: u32) -> Result<(), (String, Option<Answer<()>>)> {
+        let pause = tokio::time::sleep(backoff.pause(attempt, self.random.hash_one(attempt)));
+        tokio::pin!(pause);
+        loop {
+            let has_room = self.outbound.waiting_len() < self.options.outgoing_max.max(1);
+            tokio::select! {
+                () = &mut pause => return Ok(()),
+                command = self.commands.recv(), if has_room => match command {
+                    None => return Err(("dropped while not connected".into(), None)),
+                    Some(Command::Publish(outgoing)) => self.outbound.push(outgoing),
+                    Some(Command::Disconnect { answer, .. }) => {
+                        return Err(("disconnected".into(), Some(answer)));
+                    }
+                    Some(Command::Subscribe(request)) => {
+                        tell(request.answer, Err(ClientError::SessionLost));
+                    }
+                    Some(Command::Unsubscribe { answer, .. }) => {
+                        tell(answer, Err(ClientError::SessionLost));
+                    }
+                },
+            }
+        }
+    }
+
+    /// Whether a new connection begins with an empty session: only where nothing is kept anyway.
+    fn starts_clean(&self) -> bool {
+        match self.options.version {
+            Version::V5 => self.options.session_expiry_s == 0,
+            _ => self.options.clean_start,
+        }
+    }
+}
+
+/// A server that says goodbye may not want to see this client again.
+fn after_server(reason: ReasonCode, text: Option<String>) -> After {
+    let cause = match text {
+        Some(text) => format!("the server disconnected: {reason} ({text})"),
+        None => format!("the server disconnected: {reason}"),
+    };
+    let for_good = matches!(
+        reason,
+        ReasonCode::SessionTakenOver
+            | ReasonCode::NotAuthorized
+            | ReasonCode::Banned
+            | ReasonCode::UseAnotherServer
+            | ReasonCode::ServerMoved
+    );
+    if for_good { After::End { cause, answer: None } } else { After::TryAgain { cause } }
+}

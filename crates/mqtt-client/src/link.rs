@@ -1,0 +1,296 @@
+//! One connection: reading, sending, waiting.
+
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
+use mqtt_codec::{PropertiesBuf, ReasonCode, decode};
+use mqtt_session::{Protocol, Received, Session, Ticket, Violation};
+use mqtt_transport::{Connection, FrameReader, FrameWriter, ReadError, close_gracefully};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+
+use crate::Incoming;
+use crate::command::{Answer, Command};
+use crate::handshake::Admitted;
+use crate::outgoing::Outbound;
+use crate::subscriptions::Subscriptions;
+
+/// What outlives connections, lent to each of them.
+pub(crate) struct Work<'a> {
+    pub(crate) commands: &'a mut mpsc::Receiver<Command>,
+    pub(crate) outbound: &'a mut Outbound,
+    pub(crate) subscriptions: &'a mut Subscriptions,
+    pub(crate) outgoing_max: usize,
+    pub(crate) waker: &'a Arc<AtomicWaker>,
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The stream ended or failed.
+    Lost(String),
+    /// The server said DISCONNECT (MQTT 5).
+    ServerLeft { reason: ReasonCode, text: Option<String> },
+    /// The server broke a rule.
+    Violation(Violation),
+    /// The application disconnects, or dropped its last handle.
+    Done { reason: ReasonCode, answer: Option<Answer<()>> },
+}
+
+/// Bytes that may wait in the writer before no more messages are encoded.
+const WRITE_BYTES_HIGH: usize = 128 << 10;
+/// Time for the last bytes when the application disconnects.
+const LINGER: Duration = Duration::from_secs(2);
+
+pub(crate) struct Link {
+    stream: Connection,
+    reader: FrameReader,
+    writer: FrameWriter,
+    protocol: Protocol,
+    last_sent: Instant,
+    /// When a PINGREQ was sent that the server has not answered yet.
+    pinged_at: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+    /// The application wants to leave when everything has been sent.
+    leaving: Option<(ReasonCode, Option<Answer<()>>)>,
+    end: Option<End>,
+}
+
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl Link {
+    /// Takes an admitted connection into use: sends again what the server has not acknowledged, and
+    /// subscribes again if it has forgotten.
+    pub(crate) fn new(admitted: Admitted, work: &mut Work<'_>) -> Self {
+        let Admitted { stream, reader, mut writer, mut protocol, welcome } = admitted;
+        let start = now();
+        let lost = protocol.resume(start, writer.buffer());
+        work.outbound.give_up(&lost);
+        if !welcome.session_present {
+            work.outbound.session_lost();
+            work.subscriptions.renew(&mut protocol, writer.buffer());
+        }
+        let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Self {
+            stream,
+            reader,
+            writer,
+            protocol,
+            last_sent: start,
+            pinged_at: None,
+            timer,
+            leaving: None,
+            end: None,
+        }
+    }
+
+    /// Ends the connection; what outlives it comes back.
+    pub(crate) async fn close(mut self, end: &End) -> Session {
+        let reason = match end {
+            End::Lost(_) | End::ServerLeft { .. } => None,
+            End::Violation(violation) => Some(violation.reason),
+            End::Done { reason, .. } => Some(*reason),
+        };
+        if let Some(reason) = reason {
+            self.protocol.send_disconnect(reason, None, None, self.writer.buffer());
+            let flushed = tokio::time::timeout(LINGER, self.writer.flush(&mut self.stream)).await;
+            if matches!(flushed, Ok(Ok(()))) {
+                close_gracefully(self.stream, LINGER).await;
+            }
+        }
+        self.protocol.finish().session
+    }
+
+    /// Runs until the connection ends.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> Poll<End> {
+        work.waker.register(cx.waker());
+        loop {
+            let commanded = self.poll_commands(cx, work);
+            let read = self.poll_input(cx, work);
+            let written = self.poll_output(cx, work);
+            if self.end.is_none() && self.has_left(work) {
+                let (reason, answer) = self.leaving.take().expect("it is leaving");
+                self.end = Some(End::Done { reason, answer });
+            }
+            if let Some(end) = self.end.take() {
+                return Poll::Ready(end);
+            }
+            if !(commanded || read || written) && self.poll_timer(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn has_left(&self, work: &Work<'_>) -> bool {
+        self.leaving.is_some() && work.outbound.is_empty() && self.writer.is_empty()
+    }
+
+    fn poll_commands(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
+        work.subscriptions.drop_abandoned(&mut self.protocol, self.writer.buffer());
+        let mut worked = false;
+        while self.leaving.is_none() && work.outbound.waiting_len() < work.outgoing_max {
+            match work.commands.poll_recv(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Some(command)) => self.obey(command, work),
+                Poll::Ready(None) => self.leaving = Some((ReasonCode::Success, None)),
+            }
+            worked = true;
+        }
+        worked
+    }
+
+    fn obey(&mut self, command: Command, work: &mut Work<'_>) {
+        let out = self.writer.buffer();
+        match command {
+            Command::Publish(outgoing) => work.outbound.push(outgoing),
+            Command::Subscribe(request) => work.subscriptions.subscribe(&mut self.protocol, request, out),
+            Command::Unsubscribe { filters, properties, answer } => {
+                work.subscriptions.unsubscribe(&mut self.protocol, &filters, &properties, answer, out);
+            }
+            Command::Disconnect { reason, answer } => self.leaving = Some((reason, Some(answer))),
+        }
+    }
+
+    fn poll_input(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
+        while let Some(ticket) = work.subscriptions.next_unstuck() {
+            self.protocol.answer_publish(ticket, ReasonCode::Success, self.writer.buffer());
+        }
+        if work.subscriptions.is_stuck() {
+            // A full mailbox wakes the driver when it is read.
+            self.protocol.excuse_silence(now());
+            return false;
+        }
+        let Self { stream, reader, writer, protocol, end, .. } = self;
+        let burst = reader.poll_burst(cx, stream, &mut |frame| {
+            if let Err(violation) = on_frame(frame, protocol, work, writer.buffer(), end) {
+                end.get_or_insert(End::Violation(violation));
+            }
+            let go_on = end.is_none() && !work.subscriptions.is_stuck();
+            if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        match burst {
+            Poll::Pending => false,
+            Poll::Ready(Ok(_)) => true,
+            Poll::Ready(Err(ReadError::Malformed(error))) => {
+                self.end.get_or_insert(End::Violation(error.into()));
+                false
+            }
+            Poll::Ready(Err(error)) => {
+                self.end.get_or_insert(End::Lost(error.to_string()));
+                false
+            }
+        }
+    }
+
+    fn poll_output(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
+        let now = now();
+        let mut worked = false;
+        loop {
+            let mut filled = false;
+            if self.writer.pending_bytes() < WRITE_BYTES_HIGH {
+                let out = self.writer.buffer();
+                if self.protocol.is_resending() {
+                    work.outbound.give_up(&self.protocol.continue_resending(now, out));
+                }
+                filled = work.outbound.fill(&mut self.protocol, now, WRITE_BYTES_HIGH, out);
+            }
+            worked |= filled;
+            if !self.writer.is_empty() {
+                self.last_sent = now;
+            }
+            match self.writer.poll_flush(cx, &mut self.stream) {
+                Poll::Ready(Ok(())) if filled => {}
+                Poll::Ready(Err(error)) => {
+                    self.end.get_or_insert(End::Lost(error.to_string()));
+                    return worked;
+                }
+                _ => return worked,
+            }
+        }
+    }
+
+    /// Keeps the connection alive. Ready when something was done.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let keep_alive = *self.protocol.keep_alive();
+        let (Some(dead_at), now) = (keep_alive.deadline(), now()) else { return Poll::Pending };
+        if dead_at <= now {
+            self.end = Some(End::Lost("the server was silent for too long".into()));
+            return Poll::Ready(());
+        }
+        let interval = Duration::from_secs(keep_alive.interval_s().into());
+        // The server was heard one and a half intervals before the deadline.
+        let heard = dead_at.checked_sub(interval + interval / 2).unwrap_or(now);
+        // [MQTT-3.1.2-20]; and a server that only listens is asked for a sign of life as well.
+        let waiting = self.pinged_at.filter(|at| *at >= heard);
+        let ping_at = waiting.map_or(heard.min(self.last_sent) + interval, |at| at + interval);
+        if ping_at <= now {
+            self.protocol.send_pingreq(self.writer.buffer());
+            self.last_sent = now;
+            self.pinged_at = Some(now);
+            return Poll::Ready(());
+        }
+        let wake_at = tokio::time::Instant::from_std(ping_at.min(dead_at));
+        if self.timer.deadline() != wake_at {
+            self.timer.as_mut().reset(wake_at);
+        }
+        self.timer.as_mut().poll(cx)
+    }
+}
+
+/// Handles one packet of the server.
+fn on_frame(
+    frame: &[u8],
+    protocol: &mut Protocol,
+    work: &mut Work<'_>,
+    out: &mut Vec<u8>,
+    end: &mut Option<End>,
+) -> Result<(), Violation> {
+    let packet = decode(frame, protocol.version())?;
+    let arrived: Option<(Incoming, Ticket)> = match protocol.receive(packet, now(), out)? {
+        Received::Publish(publish) => {
+            let mut properties = PropertiesBuf::new();
+            properties.extend_from(publish.properties);
+            let incoming = Incoming {
+                topic: publish.topic.as_str().to_owned(),
+                payload: publish.payload.to_vec(),
+                qos: publish.qos,
+                retain: publish.retain,
+                dup: publish.dup,
+                properties,
+            };
+            Some((incoming, publish.ticket()))
+        }
+        Received::Completed(completed) => {
+            work.outbound.complete(&completed);
+            None
+        }
+        Received::Suback(suback) => {
+            work.subscriptions.answered(suback.packet_id, suback.reasons.iter().collect());
+            None
+        }
+        Received::Unsuback(unsuback) => {
+            work.subscriptions.answered(unsuback.packet_id, unsuback.reasons.iter().collect());
+            None
+        }
+        Received::Disconnect(disconnect) => {
+            let text = disconnect.properties.reason_string().map(str::to_owned);
+            end.get_or_insert(End::ServerLeft { reason: disconnect.reason, text });
+            None
+        }
+        // No method was named, so the protocol has refused an AUTH; requests are refused by role.
+        Received::Auth(_) | Received::Subscribe(_) | Received::Unsubscribe(_) => None,
+        Received::Nothing | Received::Pingresp => None,
+    };
+    if let Some((incoming, ticket)) = arrived
+        && let Some(ticket) = work.subscriptions.arrived(incoming, ticket)
+    {
+        protocol.answer_publish(ticket, ReasonCode::Success, out);
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! How to connect.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_codec::{PropertiesBuf, QoS, Version};
+use mqtt_session::OurLimits;
+use mqtt_transport::{Connection, Url, connect};
+
+/// A connection on its way.
+pub(crate) type Dialing = Pin<Box<dyn Future<Output = io::Result<Connection>> + Send>>;
+
+/// Opens the byte stream of each connection.
+#[derive(Clone)]
+pub(crate) struct Dialer(Arc<dyn Fn() -> Dialing + Send + Sync>);
+
+impl Dialer {
+    pub(crate) fn dial(&self) -> Dialing {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dialer")
+    }
+}
+
+/// What a client says when it connects, and how it behaves afterwards. The fields may be set directly.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) dialer: Dialer,
+    /// Protocol version; 5.0 unless set.
+    pub version: Version,
+    /// Client identifier; empty lets the server choose (not in 3.1).
+    pub client_id: String,
+    /// Whether the first connection begins with an empty session. In 3.x this is Clean Session.
+    pub clean_start: bool,
+    /// Seconds without traffic after which a PINGREQ is sent; 0 for never.
+    pub keep_alive_s: u16,
+    /// User name.
+    pub username: Option<String>,
+    /// Password.
+    pub password: Option<Vec<u8>>,
+    /// What the server publishes if this client goes without a DISCONNECT.
+    pub will: Option<Will>,
+    /// Seconds that the server keeps the session without a connection (MQTT 5).
+    pub session_expiry_s: u32,
+    /// What the server may send; announced in MQTT 5.
+    pub limits: OurLimits,
+    /// Further properties of the CONNECT, such as User Property.
+    pub properties: PropertiesBuf,
+    /// Time for opening the stream and for the CONNACK.
+    pub connect_timeout: Duration,
+    /// How to connect again after a loss; `None` ends the client instead.
+    pub reconnect: Option<Backoff>,
+    /// Messages that may wait to be sent; at this number [`Client::publish`](crate::Client::publish) waits.
+    pub outgoing_max: usize,
+    /// Messages that may wait in one subscription; at this number nothing more is read from the server.
+    pub incoming_max: usize,
+}
+
+/// A will (section 3.1.2.5).
+#[derive(Clone, Debug)]
+pub struct Will {
+    /// Topic name.
+    pub topic: String,
+    /// The application's bytes.
+    pub payload: Vec<u8>,
+    /// Quality of service.
+    pub qos: QoS,
+    /// Whether it is published as a retained message.
+    pub retain: bool,
+    /// MQTT 5 properties, Will Delay Interval included.
+    pub properties: PropertiesBuf,
+}
+
+/// Growing pauses between attempts to connect, each shortened at random by up to a half, so that many
+/// clients do not come back at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Backoff {
+    /// Before the second attempt; doubled after each failure. The first attempt comes at once.
+    pub first: Duration,
+    /// The longest pause.
+    pub longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(500), longest: Duration::from_secs(60) }
+    }
+}
+
+impl Backoff {
+    /// The pause before an attempt, counted from 0. `random` is anything evenly spread.
+    pub(crate) fn pause(&self, attempt: u32, random: u64) -> Duration {
+        if attempt == 0 {
+            return Duration::ZERO;
+        }
+        let factor = 1u32.checked_shl(attempt - 1).unwrap_or(u32::MAX);
+        let full = self.first.saturating_mul(factor).min(self.longest);
+        let share = u32::try_from(random % 1000).expect("below 1000");
+        full - full * share / 2000
+    }
+}
+
+impl Options {
+    /// Connects to an address: `tcp://host:port` or `ws://host:port/path`.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        Self::with_streams(move || {
+            let url = url.clone();
+            Box::pin(async move { connect(&url).await })
+        })
+    }
+
+    /// Connects through streams that `open` makes, one for each connection: a pipe in memory, a tunnel, TLS.
+    #[must_use]
+    pub fn with_streams(
+        open: impl Fn() -> Pin<Box<dyn Future<Output = io::Result<Connection>> + Send>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            dialer: Dialer(Arc::new(open)),
+            version: Version::V5,
+            client_id: String::new(),
+            clean_start: true,
+            keep_alive_s: 60,
+            username: None,
+            password: None,
+            will: None,
+            session_expiry_s: 0,
+            limits: OurLimits::default(),
+            properties: PropertiesBuf::new(),
+            connect_timeout: Duration::from_secs(10),
+            reconnect: Some(Backoff::default()),
+            outgoing_max: 1000,
+            incoming_max: 1000,
+        }
+    }
+
+    /// Sets the client identifier.
+    #[must_use]
+    pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
+        self.client_id = client_id.into();
+        self
+    }
+
+    /// Sets the protocol version.
+    #[must_use]
+    pub fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Keeps the session on the server for `expiry_s` seconds after a connection, and resumes one that is
+    /// there already.
+    #[must_use]
+    pub fn resume(mut self, expiry_s: u32) -> Self {
+        self.clean_start = false;
+        self.session_expiry_s = expiry_s;
+        self
+    }
+
+    /// Sets user name and password.
+    #[must_use]
+    pub fn login(mut self, username: impl Into<String>, password: impl Into<Vec<u8>>) -> Self {
+        self.username = Some(username.into());
+        self.password = Some(password.into());
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_the_longest_and_are_at_most_halved() {
+        let backoff = Backoff { first: Duration::from_secs(1), longest: Duration::from_secs(10) };
+        for (attempt, seconds) in [(0, 0), (1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (40, 10)] {
+            let full = Duration::from_secs(seconds);
+            assert_eq!(backoff.pause(attempt, 0), full);
+            let shortest = backoff.pause(attempt, 999);
+            assert!(shortest >= full / 2 && shortest <= full);
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Messages and requests on their way to the server, and who waits for their answers.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use mqtt_codec::{PacketId, QoS, ReasonCode};
+use mqtt_session::{Completed, Delivery, DropReason, Protocol};
+
+use crate::ClientError;
+use crate::command::{Answer, Outgoing, tell};
+
+/// What has not been acknowledged. It outlives connections.
+#[derive(Debug, Default)]
+pub(crate) struct Outbound {
+    waiting: VecDeque<Outgoing>,
+    under_way: HashMap<PacketId, UnderWay>,
+    sent: u64,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    /// Order of sending.
+    order: u64,
+    delivery: Delivery,
+    answer: Answer<ReasonCode>,
+}
+
+impl Outbound {
+    pub(crate) fn push(&mut self, outgoing: Outgoing) {
+        self.waiting.push_back(outgoing);
+    }
+
+    pub(crate) fn waiting_len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether everything has been sent and acknowledged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.under_way.is_empty()
+    }
+
+    /// Sends what the window allows, in order. Whether anything was sent or given up.
+    pub(crate) fn fill(
+        &mut self,
+        protocol: &mut Protocol,
+        now: Instant,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let mut worked = false;
+        while out.len() < bytes_max
+            && let Some(next) = self.waiting.front()
+        {
+            let acknowledged = next.delivery.hop.qos > QoS::AtMostOnce;
+            if acknowledged && (protocol.window_free() == 0 || protocol.is_resending()) {
+                break;
+            }
+            let Some(Outgoing { delivery, answer }) = self.waiting.pop_front() else { break };
+            self.send(protocol, delivery, answer, now, out);
+            worked = true;
+        }
+        worked
+    }
+
+    fn send(
+        &mut self,
+        protocol: &mut Protocol,
+        delivery: Delivery,
+        answer: Answer<ReasonCode>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) {
+        match protocol.deliver(delivery.clone(), now, out) {
+            Ok(None) => tell(answer, Ok(ReasonCode::Success)),
+            Ok(Some(id)) => {
+                self.sent += 1;
+                self.under_way.insert(id, UnderWay { order: self.sent, delivery, answer });
+            }
+            Err(DropReason::Expired) => tell(answer, Err(ClientError::Expired)),
+            Err(_) => tell(answer, Err(ClientError::TooLarge)),
+        }
+    }
+
+    /// The server acknowledged a message to the end.
+    pub(crate) fn complete(&mut self, completed: &Completed) {
+        if let Some(done) = self.under_way.remove(&completed.packet_id) {
+            tell(done.answer, Ok(completed.reason));
+        }
+    }
+
+    /// Messages that can never be sent again, found when the session was resumed.
+    pub(crate) fn give_up(&mut self, deliveries: &[(Delivery, DropReason)]) {
+        for (delivery, _) in deliveries {
+            let id = self.under_way.iter().find(|(_, other)| other.delivery == *delivery).map(|(id, _)| *id);
+            if let Some(lost) = id.and_then(|id| self.under_way.remove(&id)) {
+                tell(lost.answer, Err(ClientError::TooLarge));
+            }
+        }
+    }
+
+    /// The server has forgotten the session. QoS 1 messages are sent again as new ones, before all others;
+    /// for QoS 2 messages that could mean twice, so their publishers are told.
+    pub(crate) fn session_lost(&mut self) {
+        let mut lost: Vec<UnderWay> = self.under_way.drain().map(|(_, under_way)| under_way).collect();
+        lost.sort_unstable_by_key(|under_way| std::cmp::Reverse(under_way.order));
+        for UnderWay { delivery, answer, .. } in lost {
+            if delivery.hop.qos == QoS::AtLeastOnce {
+                self.waiting.push_front(Outgoing { delivery, answer });
+            } else {
+                tell(answer, Err(ClientError::SessionLost));
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Which subscription gets a message.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use futures_util::task::AtomicWaker;
+use hashbrown::HashMap;
+use mqtt_codec::{
+    PacketId, PropertiesBuf, ReasonCode, SubscribeFiltersBuf, SubscriptionOptions, UnsubscribeFiltersBuf,
+};
+use mqtt_session::{Protocol, Ticket};
+use mqtt_topic::{TopicFilter, TopicName};
+
+use crate::command::{Answer, SubscribeRequest, tell};
+use crate::mailbox::Mailbox;
+use crate::{ClientError, Incoming, Subscription};
+
+/// All subscriptions of a client, and the requests about them that are under way.
+#[derive(Debug)]
+pub(crate) struct Subscriptions {
+    entries: Vec<Entry>,
+    /// Messages that some full mailbox has no room for yet; nothing is read meanwhile.
+    stuck: VecDeque<(Incoming, Ticket)>,
+    requests: HashMap<PacketId, Request>,
+    capacity: usize,
+    driver: Arc<AtomicWaker>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    filters: Vec<(TopicFilter, SubscriptionOptions)>,
+    properties: PropertiesBuf,
+    mailbox: Arc<Mailbox>,
+}
+
+#[derive(Debug)]
+enum Request {
+    Subscribe {
+        answer: Answer<(Subscription, Vec<ReasonCode>)>,
+        subscription: Subscription,
+    },
+    Unsubscribe {
+        answer: Answer<Vec<ReasonCode>>,
+    },
+    /// Nobody waits for the answer: made again after a lost session, or for an abandoned subscription.
+    Silent,
+}
+
+impl Subscriptions {
+    pub(crate) fn new(capacity: usize, driver: Arc<AtomicWaker>) -> Self {
+        Self { entries: Vec::new(), stuck: VecDeque::new(), requests: HashMap::new(), capacity, driver }
+    }
+
+    pub(crate) fn subscribe(
+        &mut self,
+        protocol: &mut Protocol,
+        request: SubscribeRequest,
+        out: &mut Vec<u8>,
+    ) {
+        let SubscribeRequest { filters, properties, answer } = request;
+        let parsed = filters
+            .into_iter()
+            .map(|(text, options)| TopicFilter::parse(text.into_boxed_str()).map(|filter| (filter, options)));
+        let Ok(filters) = parsed.collect::<Result<Vec<_>, _>>() else {
+            tell(answer, Err(ClientError::InvalidTopic));
+            return;
+        };
+        let (mailbox, subscription) = Mailbox::new(self.capacity, self.driver.clone());
+        let entry = Entry { filters, properties, mailbox };
+        match entry.send(protocol, out) {
+            Ok(id) => {
+                // In place before the SUBACK: retained messages may overtake it ([MQTT-3.8.4-2]).
+                self.entries.push(entry);
+                self.requests.insert(id, Request::Subscribe { answer, subscription });
+            }
+            Err(error) => tell(answer, Err(error)),
+        }
+    }
+
+    pub(crate) fn unsubscribe(
+        &mut self,
+        protocol: &mut Protocol,
+        filters: &[String],
+        properties: &PropertiesBuf,
+        answer: Answer<Vec<ReasonCode>>,
+        out: &mut Vec<u8>,
+    ) {
+        match send_unsubscribe(protocol, filters.iter().map(String::as_str), properties, out) {
+            Ok(id) => {
+                self.forget(filters);
+                self.requests.insert(id, Request::Unsubscribe { answer });
+            }
+            Err(error) => tell(answer, Err(error)),
+        }
+    }
+
+    fn forget(&mut self, filters: &[String]) {
+        self.entries.retain_mut(|entry| {
+            entry.filters.retain(|(filter, _)| !filters.iter().any(|gone| gone == filter.as_str()));
+            if entry.filters.is_empty() {
+                entry.mailbox.end();
+            }
+            !entry.filters.is_empty()
+        });
+    }
+
+    /// Unsubscribes what nobody holds any more.
+    pub(crate) fn drop_abandoned(&mut self, protocol: &mut Protocol, out: &mut Vec<u8>) {
+        while let Some(position) = self.entries.iter().position(|entry| entry.mailbox.is_abandoned()) {
+            let entry = self.entries.swap_remove(position);
+            let still_wanted = |text: &str| self.entries.iter().any(|other| other.has(text));
+            let gone = entry.filters.iter().map(|(filter, _)| filter.as_str());
+            let gone: Vec<&str> = gone.filter(|text| !still_wanted(text)).collect();
+            if !gone.is_empty()
+                && let Ok(id) = send_unsubscribe(protocol, gone.into_iter(), &PropertiesBuf::new(), out)
+            {
+                self.requests.insert(id, Request::Silent);
+            }
+        }
+    }
+
+    /// The server answered a SUBSCRIBE or an UNSUBSCRIBE.
+    pub(crate) fn answered(&mut self, id: PacketId, reasons: Vec<ReasonCode>) {
+        match self.requests.remove(&id) {
+            Some(Request::Subscribe { answer, subscription }) => {
+                tell(answer, Ok((subscription, reasons)));
+            }
+            Some(Request::Unsubscribe { answer }) => tell(answer, Ok(reasons)),
+            Some(Request::Silent) | None => {}
+        }
+    }
+
+    /// A message arrived. Its ticket comes back when every subscription that it belongs to has it.
+    pub(crate) fn arrived(&mut self, incoming: Incoming, ticket: Ticket) -> Option<Ticket> {
+        if self.stuck.is_empty() && self.has_room_for(&incoming) {
+            self.hand_out(incoming);
+            return Some(ticket);
+        }
+        self.stuck.push_back((incoming, ticket));
+        None
+    }
+
+    /// Tries again with what is stuck; the next ticket to answer.
+    pub(crate) fn next_unstuck(&mut self) -> Option<Ticket> {
+        let (incoming, _) = self.stuck.front()?;
+        if !self.has_room_for(incoming) {
+            return None;
+        }
+        let (incoming, ticket) = self.stuck.pop_front()?;
+        self.hand_out(incoming);
+        Some(ticket)
+    }
+
+    pub(crate) fn is_stuck(&self) -> bool {
+        !self.stuck.is_empty()
+    }
+
+    fn matching(&self, incoming: &Incoming) -> impl Iterator<Item = &Arc<Mailbox>> {
+        let topic = incoming.topic.clone();
+        self.entries.iter().filter(move |entry| entry.matches(&topic)).map(|entry| &entry.mailbox)
+    }
+
+    fn has_room_for(&self, incoming: &Incoming) -> bool {
+        self.matching(incoming).all(|mailbox| mailbox.has_room())
+    }
+
+    fn hand_out(&self, incoming: Incoming) {
+        let mut mailboxes = self.matching(&incoming).peekable();
+        if mailboxes.peek().is_none() {
+            tracing::warn!(topic = incoming.topic, "a message that no subscription asked for");
+        }
+        for mailbox in mailboxes {
+            mailbox.put(incoming.clone());
+        }
+    }
+
+    /// A connection was lost: answers that were due do not come. Messages that were stuck will be sent again,
+    /// or were QoS 0.
+    pub(crate) fn connection_lost(&mut self) {
+        for (_, request) in self.requests.drain() {
+            match request {
+                Request::Subscribe { answer, .. } => tell(answer, Err(ClientError::SessionLost)),
+                Request::Unsubscribe { answer } => tell(answer, Err(ClientError::SessionLost)),
+                Request::Silent => {}
+            }
+        }
+        self.stuck.retain(|(incoming, _)| incoming.qos == mqtt_codec::QoS::AtMostOnce);
+        self.entries.retain(|entry| !entry.mailbox.is_abandoned());
+    }
+
+    /// Makes all subscriptions again, for a server that has forgotten them.
+    pub(crate) fn renew(&mut self, protocol: &mut Protocol, out: &mut Vec<u8>) {
+        for entry in &self.entries {
+            if let Ok(id) = entry.send(protocol, out) {
+                self.requests.insert(id, Request::Silent);
+            }
+        }
+    }
+
+    /// The client ends.
+    pub(crate) fn end(&mut self) {
+        self.connection_lost();
+        for entry in self.entries.drain(..) {
+            entry.mailbox.end();
+        }
+    }
+}
+
+impl Entry {
+    fn send(&self, protocol: &mut Protocol, out: &mut Vec<u8>) -> Result<PacketId, ClientError> {
+        let mut block = SubscribeFiltersBuf::new();
+        for (filter, options) in &self.filters {
+            block.push(filter.as_str(), *options).map_err(|_| ClientError::NotEncodable)?;
+        }
+        let id = protocol.send_subscribe(block.as_filters(), self.properties.as_properties(), out);
+        id.ok_or(ClientError::TooLarge)
+    }
+
+    fn has(&self, text: &str) -> bool {
+        self.filters.iter().any(|(filter, _)| filter.as_str() == text)
+    }
+
+    fn matches(&self, topic: &str) -> bool {
+        let Ok(name) = TopicName::parse(topic) else { return false };
+        self.filters.iter().any(|(filter, _)| filter.matches(&name))
+    }
+}
+
+fn send_unsubscribe<'a>(
+    protocol: &mut Protocol,
+    filters: impl Iterator<Item = &'a str>,
+    properties: &PropertiesBuf,
+    out: &mut Vec<u8>,
+) -> Result<PacketId, ClientError> {
+    let mut block = UnsubscribeFiltersBuf::new();
+    for filter in filters {
+        block.push(filter).map_err(|_| ClientError::NotEncodable)?;
+    }
+    protocol
+        .send_unsubscribe(block.as_filters(), properties.as_properties(), out)
+        .ok_or(ClientError::TooLarge)
+}
