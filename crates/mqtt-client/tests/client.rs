@@ -1,0 +1,320 @@
+//! The client against a scripted server in memory, with the clock under control.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_client::{
+    Client, ClientError, ConnectError, Options, PropertiesBuf, Publication, QoS, ReasonCode, Status,
+    SubscriptionOptions, Version, Will,
+};
+use mqtt_testkit::{Peer, pipe, puback, pubcomp, publish, pubrec, raw};
+use mqtt_transport::Connection;
+use tokio::io::DuplexStream;
+use tokio::sync::{Mutex, mpsc};
+
+/// The server's side of every connection that a client opens.
+struct Server {
+    connections: mpsc::UnboundedReceiver<DuplexStream>,
+    version: Version,
+}
+
+fn scripted(version: Version) -> (Options, Server) {
+    let (opened, connections) = mpsc::unbounded_channel();
+    let opened = Arc::new(Mutex::new(opened));
+    let options = Options::with_streams(move || {
+        let opened = opened.clone();
+        Box::pin(async move {
+            let (near, far) = pipe();
+            opened.lock().await.send(far).map_err(|_| std::io::ErrorKind::ConnectionRefused)?;
+            Ok(Connection::boxed(near))
+        })
+    });
+    (options.version(version).client_id("c"), Server { connections, version })
+}
+
+impl Server {
+    /// Takes the next connection and its CONNECT.
+    async fn accept(&mut self) -> Peer {
+        let mut peer = Peer::new("server", self.connections.recv().await.expect("the client connects"));
+        peer.set_version(self.version);
+        let connect = peer.expect_packet().await;
+        assert_eq!(connect.bytes()[0], 0x10);
+        peer
+    }
+
+    async fn admit(&mut self, session_present: bool) -> Peer {
+        let mut peer = self.accept().await;
+        peer.send(connack(self.version, session_present, 0)).await;
+        peer
+    }
+}
+
+fn connack(version: Version, session_present: bool, reason: u8) -> Vec<u8> {
+    let packet = raw(0x20).byte(u8::from(session_present)).byte(reason);
+    if version == Version::V5 { packet.properties(&[]).finish() } else { packet.finish() }
+}
+
+/// A client that has been admitted, and the server's end of its connection.
+async fn connected(change: impl FnOnce(Options) -> Options) -> (Client, Peer, Server) {
+    let (options, mut server) = scripted(Version::V5);
+    let (client, peer) = tokio::join!(Client::connect(change(options)), server.admit(false));
+    (client.expect("admitted").0, peer, server)
+}
+
+async fn suback(peer: &mut Peer, reason: u8) {
+    let subscribe = peer.expect_packet().await;
+    assert_eq!(subscribe.bytes()[0], 0x82);
+    let id = u16::from_be_bytes([subscribe.bytes()[2], subscribe.bytes()[3]]);
+    peer.send(raw(0x90).u16(id).properties(&[]).byte(reason).finish()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn connecting_works_in_every_version() {
+    for version in Version::ALL {
+        let (options, mut server) = scripted(version);
+        let (client, _peer) = tokio::join!(Client::connect(options), server.admit(false));
+        let (_, welcome) = client.expect("admitted");
+        assert_eq!((welcome.session_present, welcome.client_id.as_str()), (false, "c"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_tells_its_reason() {
+    let (options, mut server) = scripted(Version::V5);
+    let (client, _) = tokio::join!(Client::connect(options), async {
+        let mut peer = server.accept().await;
+        peer.send(connack(Version::V5, false, ReasonCode::NotAuthorized as u8)).await;
+        peer
+    });
+    let Err(ConnectError::Refused { reason, .. }) = client else { panic!("it was refused") };
+    assert_eq!(reason, ReasonCode::NotAuthorized);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_given_up() {
+    let (options, mut server) = scripted(Version::V5);
+    let (client, _peer) = tokio::join!(Client::connect(options), server.accept());
+    assert!(matches!(client, Err(ConnectError::TimedOut)));
+}
+
+/// [MQTT-3.2.2-4]: session present though a clean start was asked is the server's mistake.
+#[tokio::test(start_paused = true)]
+async fn mqtt_3_2_2_4_a_session_that_nobody_asked_for_ends_the_attempt() {
+    let (options, mut server) = scripted(Version::V5);
+    let (client, _peer) = tokio::join!(Client::connect(options), server.admit(true));
+    assert!(matches!(client, Err(ConnectError::Violation(_))));
+}
+
+/// [MQTT-4.3.1-1] [MQTT-4.3.2-1] [MQTT-4.3.3-1]: each quality of service resolves with its own answer.
+#[tokio::test(start_paused = true)]
+async fn publishing_resolves_when_the_server_has_acknowledged() {
+    let (client, mut peer, _server) = connected(|options| options).await;
+    let publication = |qos| Publication::new("t", "x").qos(qos);
+    assert_eq!(client.publish(publication(QoS::AtMostOnce)).await, Ok(ReasonCode::Success));
+    assert_eq!(peer.expect_publish().await.packet_id, 0);
+
+    let once = client.publish_nowait(publication(QoS::AtLeastOnce)).await.expect("accepted");
+    assert_eq!(peer.expect_publish().await.packet_id, 1);
+    peer.send(puback(1).reason(ReasonCode::NoMatchingSubscribers)).await;
+    assert_eq!(once.wait().await, Ok(ReasonCode::NoMatchingSubscribers));
+
+    let exactly = client.publish_nowait(publication(QoS::ExactlyOnce)).await.expect("accepted");
+    assert_eq!(peer.expect_publish().await.packet_id, 2);
+    peer.send(pubrec(2)).await;
+    peer.expect_pubrel(2).await;
+    peer.send(pubcomp(2)).await;
+    assert_eq!(exactly.wait().await, Ok(ReasonCode::Success));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalid_topic_is_refused_before_anything_is_sent() {
+    let (client, mut peer, _server) = connected(|options| options).await;
+    let refused = client.publish(Publication::new("a/#", "x")).await;
+    assert_eq!(refused, Err(ClientError::InvalidTopic));
+    let refused = client.subscribe_one("a/#/b", QoS::AtMostOnce).await;
+    assert_eq!(refused.err(), Some(ClientError::InvalidTopic));
+    peer.expect_silence_for(Duration::from_secs(10)).await;
+}
+
+/// [MQTT-4.4.0-1] [MQTT-3.3.1-1]: what was not acknowledged is sent again on the next connection, with DUP.
+#[tokio::test(start_paused = true)]
+async fn mqtt_4_4_0_1_a_message_survives_a_lost_connection() {
+    let (client, mut peer, mut server) = connected(|options| options.resume(100)).await;
+    let publication = Publication::new("t", "x").qos(QoS::AtLeastOnce);
+    let pending = client.publish_nowait(publication).await.expect("accepted");
+    assert!(!peer.expect_publish().await.dup);
+    peer.cut();
+    let mut peer = server.admit(true).await;
+    let again = peer.expect_publish().await;
+    assert!(again.dup);
+    assert_eq!(again.packet_id, 1);
+    peer.send(puback(1)).await;
+    assert_eq!(pending.wait().await, Ok(ReasonCode::Success));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_session_repeats_qos_1_and_reports_qos_2() {
+    let (client, mut peer, mut server) = connected(|options| options.resume(100)).await;
+    let publication = |qos| Publication::new("t", "x").qos(qos);
+    let once = client.publish_nowait(publication(QoS::AtLeastOnce)).await.expect("accepted");
+    let exactly = client.publish_nowait(publication(QoS::ExactlyOnce)).await.expect("accepted");
+    peer.expect_publish().await;
+    peer.expect_publish().await;
+    peer.cut();
+    let mut peer = server.admit(false).await;
+    assert_eq!(exactly.wait().await, Err(ClientError::SessionLost));
+    let again = peer.expect_publish().await;
+    assert!(!again.dup, "it is a new message to a new session");
+    peer.send(puback(again.packet_id)).await;
+    assert_eq!(once.wait().await, Ok(ReasonCode::Success));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_gets_its_messages_and_is_made_again() {
+    let (client, mut peer, mut server) = connected(|options| options).await;
+    let (subscription, ()) =
+        tokio::join!(client.subscribe_one("a/+", QoS::AtLeastOnce), suback(&mut peer, 1));
+    let mut subscription = subscription.expect("granted");
+    peer.send(publish("a/b").payload("1").qos1(9)).await;
+    let message = subscription.recv().await.expect("a message");
+    assert_eq!((message.topic.as_str(), message.payload.as_slice()), ("a/b", &b"1"[..]));
+    peer.expect_puback(9).await;
+    peer.cut();
+    let mut peer = server.admit(false).await;
+    suback(&mut peer, 1).await;
+    peer.send(publish("a/c").payload("2")).await;
+    assert_eq!(subscription.recv().await.expect("a message").payload, b"2");
+}
+
+/// A full subscription holds the server up; nothing is dropped, and nothing is acknowledged too early.
+#[tokio::test(start_paused = true)]
+async fn a_full_subscription_stops_the_reading() {
+    let (client, mut peer, _server) = connected(|mut options| {
+        options.incoming_max = 2;
+        options
+    })
+    .await;
+    let (subscription, ()) = tokio::join!(client.subscribe_one("t", QoS::AtLeastOnce), suback(&mut peer, 1));
+    let mut subscription = subscription.expect("granted");
+    for id in 1..=4 {
+        peer.send(publish("t").payload(id.to_string()).qos1(id)).await;
+    }
+    peer.expect_puback(1).await;
+    peer.expect_puback(2).await;
+    peer.expect_silence_for(Duration::from_secs(10)).await;
+    for id in 1..=4u16 {
+        let message = subscription.recv().await.expect("a message");
+        assert_eq!(message.payload, id.to_string().as_bytes());
+    }
+    peer.expect_puback(3).await;
+    peer.expect_puback(4).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_subscription_unsubscribes() {
+    let (client, mut peer, _server) = connected(|options| options).await;
+    let (subscription, ()) = tokio::join!(client.subscribe_one("t", QoS::AtMostOnce), suback(&mut peer, 0));
+    drop(subscription.expect("granted"));
+    assert_eq!(peer.expect_packet().await.bytes()[0], 0xA2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_for_each_filter_comes_back() {
+    let (client, mut peer, _server) = connected(|options| options).await;
+    let options = SubscriptionOptions::default();
+    let filters = [("a", options)];
+    let (answer, ()) =
+        tokio::join!(client.subscribe(&filters, PropertiesBuf::new()), suback(&mut peer, 0x87));
+    assert_eq!(answer.expect("answered").1, [ReasonCode::NotAuthorized]);
+}
+
+/// [MQTT-3.1.2-20]: silence is filled with PINGREQ; a server that does not answer is given up.
+#[tokio::test(start_paused = true)]
+async fn mqtt_3_1_2_20_an_idle_client_pings_and_notices_a_dead_server() {
+    let (client, mut peer, mut server) = connected(|mut options| {
+        options.keep_alive_s = 10;
+        options
+    })
+    .await;
+    let start = tokio::time::Instant::now();
+    for pinged_after_s in [10, 20] {
+        peer.expect_silence_for(Duration::from_secs(9)).await;
+        peer.expect_bytes(&[0xC0, 0]).await;
+        assert_eq!(start.elapsed().as_secs(), pinged_after_s);
+        if pinged_after_s == 10 {
+            peer.send(raw(0xD0).finish()).await;
+        }
+    }
+    let mut status = client.status();
+    let _peer = server.admit(false).await;
+    assert_eq!(start.elapsed().as_secs(), 25, "one and a half intervals after the last sign of life");
+    status.wait_for(|status| matches!(status, Status::Connected { .. })).await.expect("connected again");
+    drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_gives_the_session_away_is_not_bothered_again() {
+    let (client, mut peer, mut server) = connected(|options| options).await;
+    peer.send(mqtt_testkit::disconnect(ReasonCode::SessionTakenOver)).await;
+    let mut status = client.status();
+    let ended = status.wait_for(|status| matches!(status, Status::Ended { .. })).await.expect("told");
+    assert!(format!("{:?}", *ended).contains("taken over"), "{:?}", *ended);
+    drop(ended);
+    assert!(server.connections.try_recv().is_err());
+    assert_eq!(client.publish(Publication::new("t", "x")).await, Err(ClientError::Closed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn disconnecting_sends_what_waits_first() {
+    let (client, mut peer, _server) = connected(|options| options).await;
+    let pending = client.publish_nowait(Publication::new("t", "x").qos(QoS::AtLeastOnce)).await;
+    let leaving = tokio::spawn({
+        let client = client.clone();
+        async move { client.disconnect(ReasonCode::Success).await }
+    });
+    peer.expect_publish().await;
+    peer.expect_silence_for(Duration::from_secs(1)).await;
+    peer.send(puback(1)).await;
+    peer.expect_disconnect(ReasonCode::Success).await;
+    peer.cut();
+    assert_eq!(leaving.await.expect("no panic"), Ok(()));
+    assert_eq!(pending.expect("accepted").wait().await, Ok(ReasonCode::Success));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_finds_its_response_by_correlation() {
+    let (client, mut peer, _server) = connected(|options| options).await;
+    let request = client.request(Publication::new("square", "3"), "answers/c", b"7", Duration::from_secs(5));
+    let server = async {
+        suback(&mut peer, 1).await;
+        let request = peer.expect_publish().await;
+        assert_eq!(request.properties().response_topic(), Some("answers/c"));
+        for (correlation, payload) in [(&b"6"[..], "4"), (&b"7"[..], "9")] {
+            let property = mqtt_client::Property::CorrelationData(correlation);
+            peer.send(publish("answers/c").payload(payload).property(property)).await;
+        }
+    };
+    let (response, ()) = tokio::join!(request, server);
+    assert_eq!(response.expect("answered").payload, b"9");
+}
+
+/// [MQTT-3.1.2-9] [MQTT-3.1.3-1]: will, user name and password stand in the CONNECT in their order.
+#[tokio::test(start_paused = true)]
+async fn the_connect_says_what_the_options_say() {
+    let (mut options, mut server) = scripted(Version::V3_1_1);
+    options = options.login("user", "word");
+    options.keep_alive_s = 7;
+    options.will = Some(Will {
+        topic: "w".into(),
+        payload: b"bye".to_vec(),
+        qos: QoS::AtLeastOnce,
+        retain: true,
+        properties: PropertiesBuf::new(),
+    });
+    let attempt = tokio::spawn(Client::connect(options));
+    let mut peer = Peer::new("server", server.connections.recv().await.expect("a connection"));
+    let expected = raw(0x10).text("MQTT").byte(4).byte(0b1110_1110).u16(7).text("c").text("w").text("bye");
+    peer.expect_bytes(&expected.text("user").text("word").finish()).await;
+    peer.send(connack(Version::V3_1_1, false, 0)).await;
+    attempt.await.expect("no panic").expect("admitted");
+}
