@@ -13,12 +13,12 @@ use tokio::io::DuplexStream;
 use tokio::sync::{Mutex, mpsc};
 
 /// The server's side of every connection that a client opens.
-struct Server {
+struct FarSide {
     connections: mpsc::UnboundedReceiver<DuplexStream>,
     version: Version,
 }
 
-fn scripted(version: Version) -> (Options, Server) {
+fn scripted(version: Version) -> (Options, FarSide) {
     let (opened, connections) = mpsc::unbounded_channel();
     let opened = Arc::new(Mutex::new(opened));
     let options = Options::with_streams(move || {
@@ -29,10 +29,10 @@ fn scripted(version: Version) -> (Options, Server) {
             Ok(Connection::boxed(near))
         })
     });
-    (options.version(version).client_id("c"), Server { connections, version })
+    (options.version(version).client_id("c"), FarSide { connections, version })
 }
 
-impl Server {
+impl FarSide {
     /// Takes the next connection and its CONNECT.
     async fn accept(&mut self) -> Peer {
         let mut peer = Peer::new("server", self.connections.recv().await.expect("the client connects"));
@@ -55,7 +55,7 @@ fn connack(version: Version, session_present: bool, reason: u8) -> Vec<u8> {
 }
 
 /// A client that has been admitted, and the server's end of its connection.
-async fn connected(change: impl FnOnce(Options) -> Options) -> (Client, Peer, Server) {
+async fn connected(change: impl FnOnce(Options) -> Options) -> (Client, Peer, FarSide) {
     let (options, mut server) = scripted(Version::V5);
     let (client, peer) = tokio::join!(Client::connect(change(options)), server.admit(false));
     (client.expect("admitted").0, peer, server)
