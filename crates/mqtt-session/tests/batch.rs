@@ -49,7 +49,7 @@ fn collect(publishes: &[Publish<'_>], layout: Layout) -> (Batch, Vec<Delivery>) 
     let mut builder = BatchBuilder::new(layout);
     let mut singly = Vec::new();
     for publish in publishes {
-        let bytes = encoded(publish.clone());
+        let bytes = encoded(*publish);
         let packet = decode(&bytes, Version::V5).expect("valid");
         let received = publisher.receive(packet, Instant::now(), &mut Vec::new()).expect("allowed");
         let Received::Publish(inbound) = received else { panic!("not a message") };
