@@ -10,6 +10,7 @@ use hashbrown::HashMap;
 use mqtt_codec::QoS;
 use mqtt_session::{AuthenticationMethod, Message, Refusal};
 use mqtt_store::{MemoryStore, Store};
+use mqtt_topic::TopicName;
 use mqtt_transport::{Connection as Stream, Incoming, Listener, ListenerOptions, Url};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -82,6 +83,9 @@ struct Open {
 
 /// One open connection; gives its place back when dropped.
 struct Place(Arc<Open>);
+
+/// Keys of this node's sessions are counted from 1 and never come so far.
+const FOREIGN_KEYS: u64 = 1 << 63;
 
 /// A full table of file descriptors is not worth a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -226,9 +230,13 @@ impl Broker {
     }
 
     /// Stores and routes a message that another node's [`Peers`](crate::Peers) brought here. It is not told
-    /// to the peers again.
+    /// to the peers again. Its publisher is none of the sessions here, whatever its key is.
     pub fn deliver_from_peer(&self, message: &Message, qos: QoS, retain: bool) {
-        self.core.publish_here(message, qos, retain, &self.core.peer_id);
+        let topic = TopicName::assume_valid(message.topic());
+        let publisher = message.publisher() | FOREIGN_KEYS;
+        let (properties, payload) = (message.properties(), message.payload());
+        let message = Message::new(topic, properties, payload, publisher, message.expires_at());
+        self.core.publish_here(&message, qos, retain, &self.core.peer_id);
     }
 
     /// All counters at this moment.

@@ -187,8 +187,13 @@ impl Core {
     fn push_delivery(&self, outbox: &Arc<Outbox>, delivery: Delivery, now: Instant, touched: &mut Touched) {
         let outcome = outbox.push(delivery, &self.outbox_limits, now);
         touched.note(outbox, outcome.signals);
-        for (delivery, reason) in &outcome.dropped {
-            self.dropped(*reason, outbox, delivery);
+        for (delivery, reason) in outcome.dropped {
+            if reason == DropReason::SessionEnded {
+                // It was chosen while it left: another member of its group may be there.
+                self.give_up(delivery, outbox, true, touched);
+            } else {
+                self.dropped(reason, outbox, &delivery);
+            }
         }
     }
 

@@ -1,17 +1,17 @@
 //! Who is subscribed to what.
 
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::HashMap;
 use mqtt_codec::QoS;
 use mqtt_session::Subscription;
 use mqtt_topic::{FilterTree, TopicFilter, TopicName};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::SharedStrategy;
+use crate::group::Group;
 use crate::outbox::Outbox;
 use crate::peers::Peers;
 
@@ -23,7 +23,16 @@ pub(crate) struct Index {
     generation: AtomicU64,
     next_key: AtomicU64,
     strategy: SharedStrategy,
-    peers: Option<Arc<dyn Peers>>,
+    /// Only where there are other nodes.
+    interest: Option<Interest>,
+}
+
+/// Tells other nodes of the first and of the last subscription with each filter.
+#[derive(Debug)]
+struct Interest {
+    peers: Arc<dyn Peers>,
+    /// Subscriptions by filter. Locked while the peers are told, so that they hear everything in its order.
+    counts: Mutex<HashMap<Box<str>, usize>>,
 }
 
 #[derive(Default)]
@@ -32,8 +41,6 @@ struct IndexState {
     /// Shared subscriptions by their whole text.
     groups: HashMap<Box<str>, Arc<Group>>,
     groups_by_key: HashMap<u64, Arc<Group>>,
-    /// Subscriptions by filter. Kept only where other nodes have to know of each first and last one.
-    interest: HashMap<Box<str>, usize>,
 }
 
 impl fmt::Debug for IndexState {
@@ -53,18 +60,6 @@ enum Entry {
 pub(crate) struct Member {
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) subscription: Subscription,
-}
-
-/// A shared subscription: one share name with one filter (section 4.8.2).
-#[derive(Debug)]
-pub(crate) struct Group {
-    pub(crate) key: u64,
-    members: RwLock<Vec<Member>>,
-    /// Position for round robin, or for the random sequence.
-    turn: AtomicUsize,
-    /// Key of the member that a sticky group stays with.
-    sticky: AtomicU64,
-    hasher: DefaultHashBuilder,
 }
 
 /// Where messages of one publisher on one topic go.
@@ -100,7 +95,7 @@ impl Index {
             generation: AtomicU64::new(1),
             next_key: AtomicU64::new(1),
             strategy,
-            peers,
+            interest: peers.map(|peers| Interest { peers, counts: Mutex::default() }),
         }
     }
 
@@ -130,11 +125,10 @@ impl Index {
             };
             group.join(member)
         };
-        let is_first = is_new && self.peers.is_some() && state.add_interest(filter.as_str());
         drop(state);
         self.changed();
-        if is_first && let Some(peers) = &self.peers {
-            peers.interest_began(&filter.as_ref());
+        if is_new && let Some(interest) = &self.interest {
+            interest.add(&filter.as_ref());
         }
     }
 
@@ -154,11 +148,10 @@ impl Index {
         } else {
             state.leave_group(filter, session)
         };
-        let was_last = existed && self.peers.is_some() && state.remove_interest(filter.as_str());
         drop(state);
         self.changed();
-        if was_last && let Some(peers) = &self.peers {
-            peers.interest_ended(&filter.as_ref());
+        if existed && let Some(interest) = &self.interest {
+            interest.remove(&filter.as_ref());
         }
     }
 
@@ -207,23 +200,26 @@ impl IndexState {
         }
         was_member
     }
+}
 
-    /// Whether it is the first of its filter.
-    fn add_interest(&mut self, filter: &str) -> bool {
-        let count = self.interest.entry(filter.into()).or_insert(0);
+impl Interest {
+    fn add(&self, filter: &TopicFilter<&str>) {
+        let mut counts = self.counts.lock();
+        let count = counts.entry(filter.as_str().into()).or_insert(0);
         *count += 1;
-        *count == 1
+        if *count == 1 {
+            self.peers.interest_began(filter);
+        }
     }
 
-    /// Whether it was the last of its filter.
-    fn remove_interest(&mut self, filter: &str) -> bool {
-        let Some(count) = self.interest.get_mut(filter) else { return false };
+    fn remove(&self, filter: &TopicFilter<&str>) {
+        let mut counts = self.counts.lock();
+        let Some(count) = counts.get_mut(filter.as_str()) else { return };
         *count -= 1;
-        let was_last = *count == 0;
-        if was_last {
-            self.interest.remove(filter);
+        if *count == 0 {
+            counts.remove(filter.as_str());
+            self.peers.interest_ended(filter);
         }
-        was_last
     }
 }
 
@@ -240,78 +236,5 @@ impl Target {
             subscription_ids: if ids.is_empty() { None } else { Some(ids.into()) },
             share: 0,
         }
-    }
-}
-
-impl Group {
-    fn new(key: u64) -> Self {
-        Self {
-            key,
-            members: RwLock::default(),
-            turn: AtomicUsize::new(0),
-            sticky: AtomicU64::new(0),
-            hasher: DefaultHashBuilder::default(),
-        }
-    }
-
-    /// Whether the session was not a member before.
-    fn join(&self, member: Member) -> bool {
-        let mut members = self.members.write();
-        let same = members.iter_mut().find(|other| other.outbox.key == member.outbox.key);
-        let is_new = same.is_none();
-        match same {
-            Some(same) => *same = member,
-            None => members.push(member),
-        }
-        is_new
-    }
-
-    /// Whether the session was a member, and whether nobody is left.
-    fn leave(&self, session: u64) -> (bool, bool) {
-        let mut members = self.members.write();
-        let before = members.len();
-        members.retain(|member| member.outbox.key != session);
-        (members.len() < before, members.is_empty())
-    }
-
-    fn choose(&self, strategy: SharedStrategy, topic: &str, publisher: u64) -> Option<Target> {
-        let members: Vec<Member> = self.members.read().clone();
-        let online: Vec<&Member> = members.iter().filter(|member| member.outbox.is_online()).collect();
-        let candidates = if online.is_empty() { members.iter().collect() } else { online };
-        if candidates.is_empty() {
-            return None;
-        }
-        let position = self.position(strategy, topic, publisher, &candidates) % candidates.len();
-        let member = candidates[position];
-        Some(Target {
-            outbox: member.outbox.clone(),
-            qos: member.subscription.options.qos,
-            retain_as_published: member.subscription.options.retain_as_published,
-            subscription_ids: member.subscription.identifier.map(|id| Arc::from([id])),
-            share: self.key,
-        })
-    }
-
-    fn position(&self, strategy: SharedStrategy, topic: &str, publisher: u64, members: &[&Member]) -> usize {
-        match strategy {
-            SharedStrategy::RoundRobin => self.turn.fetch_add(1, Ordering::Relaxed),
-            SharedStrategy::Random => self.hash(&self.turn.fetch_add(1, Ordering::Relaxed)),
-            SharedStrategy::HashClient => self.hash(&publisher),
-            SharedStrategy::HashTopic => self.hash(topic),
-            SharedStrategy::Sticky => {
-                let stuck = self.sticky.load(Ordering::Relaxed);
-                let found = members.iter().position(|member| member.outbox.key == stuck);
-                found.unwrap_or_else(|| {
-                    self.sticky.store(members[0].outbox.key, Ordering::Relaxed);
-                    0
-                })
-            }
-        }
-    }
-
-    /// Spreads evenly; seeded anew for each group, so that clients cannot aim at a member.
-    fn hash<T: Hash + ?Sized>(&self, of: &T) -> usize {
-        // Truncation keeps the low bits, which are as good as the high ones.
-        self.hasher.hash_one(of) as usize
     }
 }

@@ -6,6 +6,7 @@ mod clients;
 mod connection;
 mod core;
 mod drops;
+mod group;
 mod index;
 mod load;
 mod metrics;

@@ -26,6 +26,8 @@ pub(crate) struct Outbox {
     /// Whether publishers wait or may soon, so that the owner's progress is of interest. Written under the
     /// lock; an owner that sees an old value is at most one step behind.
     strained: AtomicBool,
+    /// Whether a client is connected: a copy of what the link says, to be read without the lock.
+    online: AtomicBool,
     /// How the owner takes batches: a copy of what the link says, to be read without the lock.
     in_batches: AtomicU8,
     /// Messages to this session that were discarded, for any reason.
@@ -133,6 +135,7 @@ impl Outbox {
             owner: AtomicWaker::new(),
             announced: AtomicBool::new(false),
             strained: AtomicBool::new(false),
+            online: AtomicBool::new(false),
             in_batches: AtomicU8::new(NO_BATCHES),
             dropped: AtomicU64::new(0),
         }
@@ -300,6 +303,7 @@ impl Outbox {
         self.in_batches.store(code, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Online { pressure: Pressure::Relaxed, in_batches };
+        self.online.store(true, Ordering::Relaxed);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.announced.store(true, Ordering::Release);
@@ -312,6 +316,7 @@ impl Outbox {
         self.in_batches.store(NO_BATCHES, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Offline;
+        self.online.store(false, Ordering::Relaxed);
         let mut dropped = state.take_batches();
         state.gone = 0;
         if !limits.queue_qos0_offline {
@@ -337,6 +342,7 @@ impl Outbox {
         self.in_batches.store(NO_BATCHES, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Closed;
+        self.online.store(false, Ordering::Relaxed);
         let mut left = state.take_batches();
         while let Some(delivery) = state.queue.pop() {
             left.push(delivery);
@@ -347,8 +353,9 @@ impl Outbox {
         left
     }
 
+    /// Whether a client is connected. May be outdated by the time it is looked at.
     pub(crate) fn is_online(&self) -> bool {
-        self.state.lock().is_online()
+        self.online.load(Ordering::Relaxed)
     }
 
     /// Messages and bytes that wait.

@@ -13,6 +13,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The other nodes, as one node's router sees them.
 ///
 /// The methods without a future are called on the connections' own tasks: they must only hand the work on.
+/// Beginnings and ends of interest come one at a time, in their order.
 /// What comes from other nodes goes to [`Broker::deliver_from_peer`](crate::Broker::deliver_from_peer).
 pub trait Peers: fmt::Debug + Send + Sync + 'static {
     /// A filter has got its first subscription on this node. For a shared subscription the filter has its

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use mqtt_codec::{Auth, PacketType, ReasonCode, decode};
-use mqtt_session::{Completed, DropReason, Exchange, Protocol, Received, Step, Violation};
+use mqtt_codec::{Auth, Framing, Packet, PacketType, ReasonCode, Version, decode, frame};
+use mqtt_session::{Completed, DropReason, Exchange, PACKET_BYTES_MAX, Protocol, Received, Step, Violation};
 
 use super::End;
 use super::publisher::Publisher;
@@ -50,6 +50,21 @@ pub(super) struct Tally {
     pub(super) publish_sent: u64,
     pub(super) publish_bytes_received: u64,
     pub(super) publish_bytes_sent: u64,
+}
+
+impl Tally {
+    /// Counts packets that the protocol wrote by itself, such as repetitions.
+    pub(super) fn count_sent(&mut self, mut packets: &[u8], version: Version) {
+        while let Ok(Framing::Complete { frame_len, .. }) = frame(packets, PACKET_BYTES_MAX) {
+            let (packet, rest) = packets.split_at(frame_len);
+            packets = rest;
+            self.packets_sent += 1;
+            if let Ok(Packet::Publish(publish)) = decode(packet, version) {
+                self.publish_sent += 1;
+                self.publish_bytes_sent += publish.payload.len() as u64;
+            }
+        }
+    }
 }
 
 impl Dialogue {

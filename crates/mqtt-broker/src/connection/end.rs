@@ -29,12 +29,15 @@ impl Connection {
             && dialogue.protocol.version() == Version::V5
         {
             let (text, reference) = (farewell.text.as_deref(), farewell.server_reference.as_deref());
+            let before = link.writer.pending_bytes();
             dialogue.protocol.send_disconnect(farewell.reason, text, reference, link.writer.buffer());
+            dialogue.tally.packets_sent += u64::from(link.writer.pending_bytes() > before);
         }
         // Whatever was collected when it ended still goes to its receivers.
         dialogue.publisher.burst_over(dialogue.core.now());
         let waker = poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())).await;
         dialogue.stop_waiting(&waker);
+        dialogue.count();
         let core = dialogue.core.clone();
         core.metrics.clients_connected.subtract(1);
         let lost = matches!(end, End::Lost);
@@ -62,15 +65,13 @@ impl Connection {
         if tokio::time::timeout(time, all).await.is_err() {
             tracing::debug!("a client did not take all its messages before the shutdown");
         }
-        self.dialogue.count();
     }
 }
 
 /// Writes what is left, lets the peer read it, and closes ([MQTT-4.13.1-1]).
 pub(super) async fn close(mut link: Link, core: &Core) {
     let linger = core.settings.limits.linger;
-    let flushed = tokio::time::timeout(linger, link.writer.flush(&mut link.stream)).await;
-    if matches!(flushed, Ok(Ok(()))) {
+    if link.flush(core, linger).await {
         close_gracefully(link.stream, linger).await;
     }
 }

@@ -31,12 +31,10 @@ pub(super) struct Admission {
 /// Reads the CONNECT and decides. `None`: refused; what is to be said was written already.
 pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<Admission> {
     let mut frame = Vec::new();
-    if let Err(error) = link.reader.next_frame(&mut link.stream, &mut frame).await {
+    if let Err(error) = link.next_frame(core, &mut frame).await {
         tracing::debug!(address = ?peer.address, %error, "no CONNECT");
         return None;
     }
-    core.metrics.bytes_received.add(frame.len() as u64);
-    core.metrics.packets_received.add(1);
     let connect = match decode(&frame, Version::V5) {
         Ok(Packet::Connect(connect)) => connect,
         // [MQTT-3.1.0-1]: the first packet must be a CONNECT; there is nobody to answer to.
@@ -75,7 +73,7 @@ async fn judge(
     if let Some(name) = &opening.authentication_method {
         let method = core.methods.get(name);
         let method = method.ok_or(Violation::new(ReasonCode::BadAuthenticationMethod, "MQTT-4.12.0-1"))?;
-        authentication_data = authenticate(link, &**method, &opening).await?;
+        authentication_data = authenticate(core, link, &**method, &opening).await?;
     } else {
         let login = Login {
             client_id: &opening.client_id,
@@ -105,6 +103,7 @@ async fn judge(
 
 /// Enhanced authentication before the CONNACK (section 4.12). Returns the method's last data.
 async fn authenticate(
+    core: &Core,
     link: &mut Link,
     method: &dyn AuthenticationMethod,
     opening: &Opening,
@@ -118,9 +117,11 @@ async fn authenticate(
             Step::Failure(reason) => return Err(Violation::new(reason, "MQTT-4.12.0-4")),
             Step::Continue(data) => write_challenge(method.name(), &data, link.writer.buffer()),
         }
-        let lost = |_| Violation::protocol_error("MQTT-4.12.0-3");
-        link.writer.flush(&mut link.stream).await.map_err(lost)?;
-        link.reader.next_frame(&mut link.stream, &mut frame).await.map_err(|error| match error {
+        core.metrics.packets_sent.add(1);
+        if !link.flush(core, core.settings.limits.connect_timeout).await {
+            return Err(Violation::protocol_error("MQTT-4.12.0-3"));
+        }
+        link.next_frame(core, &mut frame).await.map_err(|error| match error {
             mqtt_transport::ReadError::Malformed(error) => error.into(),
             _ => Violation::protocol_error("MQTT-4.12.0-3"),
         })?;
@@ -174,7 +175,10 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     link.reader.set_frame_bytes_max(policy.ours.maximum_packet_size_bytes);
     let now = core.now();
     let mut protocol = Protocol::broker(&mut opening, policy, kept.session, now);
+    let mut tally = Tally { packets_sent: u64::from(admitted.is_ok()), ..Tally::default() };
+    let resumed_from = out.len();
     let dropped = if admitted.is_ok() { protocol.resume(now, out) } else { Vec::new() };
+    tally.count_sent(&out[resumed_from..], opening.version);
     let in_batches = protocol.batch_layout().filter(|_| !core.outbox_limits.queue_qos0_offline);
     kept.outbox.go_online(in_batches);
     note_arrival(core, &identity, &opening, session_present);
@@ -193,7 +197,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         pausing: false,
         exchange: None,
         batch: Vec::new(),
-        tally: Tally { packets_sent: 1, ..Tally::default() },
+        tally,
         end: None,
     };
     dialogue.count_undeliverable(dropped);

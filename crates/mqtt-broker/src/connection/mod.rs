@@ -16,7 +16,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use mqtt_session::Violation;
@@ -115,10 +115,32 @@ async fn welcome(
     };
     let Some(dialogue) = dialogue else {
         core.metrics.connects_failed.add(1);
+        core.metrics.packets_sent.add(u64::from(!link.writer.is_empty())); // the refusal
         end::close(link, &core).await;
         return None;
     };
     Some(Box::new(Connection { link, dialogue, timer: None, held_up: false }))
+}
+
+impl Link {
+    /// Waits for one frame of a client that has not been admitted yet.
+    async fn next_frame(&mut self, core: &Core, frame: &mut Vec<u8>) -> Result<(), ReadError> {
+        let held = self.reader.buffered();
+        self.reader.next_frame(&mut self.stream, frame).await?;
+        // More may have come along than this frame.
+        let arrived = frame.len() + self.reader.buffered() - held;
+        core.metrics.bytes_received.add(arrived as u64);
+        core.metrics.packets_received.add(1);
+        Ok(())
+    }
+
+    /// Writes everything, in this time at most. Whether it was possible.
+    async fn flush(&mut self, core: &Core, time: Duration) -> bool {
+        let pending = self.writer.pending_bytes();
+        let flushed = tokio::time::timeout(time, self.writer.flush(&mut self.stream)).await;
+        core.metrics.bytes_sent.add((pending - self.writer.pending_bytes()) as u64);
+        matches!(flushed, Ok(Ok(())))
+    }
 }
 
 impl Connection {

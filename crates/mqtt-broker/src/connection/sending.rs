@@ -20,6 +20,7 @@ impl Dialogue {
             self.count_undeliverable(dropped);
             if out.len() > filled_from {
                 self.outbox.note_progress(now);
+                self.tally.count_sent(&out[filled_from..], self.protocol.version());
             }
             if self.protocol.is_resending() {
                 return out.len() > filled_from; // the window is closed: everything else waits behind
