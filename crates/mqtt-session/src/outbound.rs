@@ -58,6 +58,11 @@ impl Outbound {
         !self.to_resend.is_empty()
     }
 
+    /// Packet identifiers that are not in use.
+    pub(crate) fn ids_free(&self) -> u16 {
+        u16::MAX - u16::try_from(self.slots.len()).expect("identifiers are 16 bits wide")
+    }
+
     /// Messages under way, whether sent on this connection or not.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()

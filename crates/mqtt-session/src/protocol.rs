@@ -163,7 +163,11 @@ impl Protocol {
         let theirs = TheirLimits::of_broker(connack);
         // [MQTT-3.2.2-21]: the server's Keep Alive replaces ours.
         let keep_alive_s = properties.server_keep_alive_s().unwrap_or(connect.keep_alive_s);
-        let asked_expiry_s = connect.properties.session_expiry_interval_s().unwrap_or(0);
+        let asked_expiry_s = match connect.version {
+            Version::V5 => connect.properties.session_expiry_interval_s().unwrap_or(0),
+            _ if connect.clean_start => 0, // [MQTT3-3.1.2-6]
+            _ => u32::MAX,
+        };
         Ok(Self {
             role: Role::Client,
             version: connect.version,

@@ -50,6 +50,12 @@ impl<'a> InboundPublish<'a> {
         }
     }
 
+    /// Packet identifier; `None` at QoS 0.
+    #[must_use]
+    pub fn packet_id(&self) -> Option<PacketId> {
+        self.packet_id
+    }
+
     /// What [`Protocol::answer_publish`](crate::Protocol::answer_publish) needs.
     pub fn ticket(&self) -> Ticket {
         Ticket { answer: self.packet_id.map(|id| (id, self.qos)) }

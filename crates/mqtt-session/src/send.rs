@@ -15,9 +15,15 @@ use crate::publish::Ticket;
 use crate::{Batch, Delivery, DropReason, Layout, PACKET_BYTES_MAX, Protocol};
 
 impl Protocol {
-    /// How many more QoS 1 and QoS 2 messages the peer takes now ([MQTT-3.3.4-9], [MQTT-4.9.0-2]).
+    /// How many more new QoS 1 and QoS 2 messages the peer takes now ([MQTT-3.3.4-9], [MQTT-4.9.0-2]), as far as
+    /// there are packet identifiers for them.
     #[must_use]
     pub fn window_free(&self) -> u16 {
+        self.window_open().min(self.session.outbound.ids_free())
+    }
+
+    /// The same for messages that have their identifier already.
+    fn window_open(&self) -> u16 {
         self.window.saturating_sub(self.session.outbound.window_used())
     }
 
@@ -43,7 +49,7 @@ impl Protocol {
     /// Sends again what waits, as far as the window allows. Returns what can never be sent.
     pub fn continue_resending(&mut self, now: Instant, out: &mut Vec<u8>) -> Vec<(Delivery, DropReason)> {
         let mut dropped = Vec::new();
-        while self.window_free() > 0
+        while self.window_open() > 0
             && let Some((id, delivery)) = self.session.outbound.next_resend()
         {
             // The alias table of the old connection is gone: the topic is sent in full.
@@ -233,8 +239,17 @@ impl Protocol {
         if let Some(text) = text {
             properties.push(&Property::ReasonString(text)).ok();
         }
-        let full = Packet::Disconnect(Disconnect { reason, properties: properties.as_properties() });
-        if !self.send(&full, out) {
+        self.send_disconnect_with(reason, properties.as_properties(), out);
+    }
+
+    /// Sends a DISCONNECT with any properties, or without them where they would make it too large.
+    pub fn send_disconnect_with(
+        &mut self,
+        reason: ReasonCode,
+        properties: Properties<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if !self.send(&Packet::Disconnect(Disconnect { reason, properties }), out) {
             self.send(&Packet::Disconnect(Disconnect { reason, properties: Properties::EMPTY }), out);
         }
     }

@@ -3,6 +3,7 @@
 
 mod end;
 mod setup;
+mod single;
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use mqtt_session::Opening;
 
 pub(crate) use end::{End, Got};
 pub(crate) use setup::{Setup, connect_properties, delivery, message, numbered, split};
+pub(crate) use single::{answer_to, block, broker, client, connect, id, only, publish, refusal};
 
 /// Which way a packet travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
