@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use mqtt_codec::{Auth, Framing, Packet, PacketType, ReasonCode, Version, decode, frame};
+use mqtt_codec::{Auth, Framing, Packet, ReasonCode, Version, decode, frame};
 use mqtt_session::{Completed, DropReason, Exchange, PACKET_BYTES_MAX, Protocol, Received, Step, Violation};
 
 use super::End;
@@ -82,12 +82,12 @@ impl Dialogue {
 
     fn handle_frame(&mut self, frame: &[u8], now: Instant, out: &mut Vec<u8>) -> Result<(), Violation> {
         let packet = decode(frame, self.protocol.version())?;
-        if packet.packet_type() == PacketType::Publish {
+        if let Packet::Publish(publish) = &packet {
             self.tally.publish_received += 1;
+            self.tally.publish_bytes_received += publish.payload.len() as u64;
         }
         match self.protocol.receive(packet, now, out)? {
             Received::Publish(publish) => {
-                self.tally.publish_bytes_received += publish.payload.len() as u64;
                 let reason = self.publisher.publish(&publish, now);
                 let ticket = publish.ticket();
                 self.protocol.answer_publish(ticket, reason, out);

@@ -5,14 +5,20 @@
 mod admission;
 mod back_pressure;
 mod clocks;
+mod figures;
 mod groups;
 #[path = "../conformance/harness.rs"]
 #[allow(dead_code, reason = "the conformance tests use the rest")]
 mod harness;
+mod invariants;
+mod nodes;
 mod offline;
 mod panics;
+mod reauthentication;
 mod replay;
 mod stalling;
 mod stopping;
 mod storms;
+mod sys_tree;
+mod tasks;
 mod wires;
