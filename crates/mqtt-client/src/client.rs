@@ -167,8 +167,20 @@ impl Client {
     /// # Errors
     /// It has ended already.
     pub async fn disconnect(&self, reason: ReasonCode) -> Result<(), ClientError> {
+        self.disconnect_with(reason, PropertiesBuf::new()).await
+    }
+
+    /// As [`disconnect`](Self::disconnect), with properties such as another Session Expiry Interval.
+    ///
+    /// # Errors
+    /// It has ended already.
+    pub async fn disconnect_with(
+        &self,
+        reason: ReasonCode,
+        properties: PropertiesBuf,
+    ) -> Result<(), ClientError> {
         let (answer, answered) = oneshot::channel();
-        self.send(Command::Disconnect { reason, answer }).await?;
+        self.send(Command::Disconnect { reason, properties, answer }).await?;
         answered.await.unwrap_or(Err(ClientError::Closed))
     }
 

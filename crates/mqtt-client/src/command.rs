@@ -19,7 +19,7 @@ pub(crate) enum Command {
     Publish(Outgoing),
     Subscribe(SubscribeRequest),
     Unsubscribe { filters: Vec<String>, properties: PropertiesBuf, answer: Answer<Vec<ReasonCode>> },
-    Disconnect { reason: ReasonCode, answer: Answer<()> },
+    Disconnect { reason: ReasonCode, properties: PropertiesBuf, answer: Answer<()> },
 }
 
 /// A message and who waits for its acknowledgement.

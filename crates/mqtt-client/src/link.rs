@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
-use mqtt_codec::{PropertiesBuf, ReasonCode, decode};
+use mqtt_codec::{Properties, PropertiesBuf, ReasonCode, decode};
 use mqtt_session::{Protocol, Received, Session, Ticket, Violation};
 use mqtt_transport::{Connection, FrameReader, FrameWriter, ReadError, close_gracefully};
 use tokio::sync::mpsc;
@@ -38,7 +38,15 @@ pub(crate) enum End {
     /// The server broke a rule.
     Violation(Violation),
     /// The application disconnects, or dropped its last handle.
-    Done { reason: ReasonCode, answer: Option<Answer<()>> },
+    Done { reason: ReasonCode, properties: PropertiesBuf, answer: Option<Answer<()>> },
+}
+
+/// How the application wants to leave.
+#[derive(Debug)]
+struct Leaving {
+    reason: ReasonCode,
+    properties: PropertiesBuf,
+    answer: Option<Answer<()>>,
 }
 
 /// Bytes that may wait in the writer before no more messages are encoded.
@@ -56,7 +64,7 @@ pub(crate) struct Link {
     pinged_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     /// The application wants to leave when everything has been sent.
-    leaving: Option<(ReasonCode, Option<Answer<()>>)>,
+    leaving: Option<Leaving>,
     end: Option<End>,
 }
 
@@ -92,13 +100,13 @@ impl Link {
 
     /// Ends the connection; what outlives it comes back.
     pub(crate) async fn close(mut self, end: &End) -> Session {
-        let reason = match end {
+        let farewell = match end {
             End::Lost(_) | End::ServerLeft { .. } => None,
-            End::Violation(violation) => Some(violation.reason),
-            End::Done { reason, .. } => Some(*reason),
+            End::Violation(violation) => Some((violation.reason, Properties::EMPTY)),
+            End::Done { reason, properties, .. } => Some((*reason, properties.as_properties())),
         };
-        if let Some(reason) = reason {
-            self.protocol.send_disconnect(reason, None, None, self.writer.buffer());
+        if let Some((reason, properties)) = farewell {
+            self.protocol.send_disconnect_with(reason, properties, self.writer.buffer());
             let flushed = tokio::time::timeout(LINGER, self.writer.flush(&mut self.stream)).await;
             if matches!(flushed, Ok(Ok(()))) {
                 close_gracefully(self.stream, LINGER).await;
@@ -115,8 +123,8 @@ impl Link {
             let read = self.poll_input(cx, work);
             let written = self.poll_output(cx, work);
             if self.end.is_none() && self.has_left(work) {
-                let (reason, answer) = self.leaving.take().expect("it is leaving");
-                self.end = Some(End::Done { reason, answer });
+                let Leaving { reason, properties, answer } = self.leaving.take().expect("it is leaving");
+                self.end = Some(End::Done { reason, properties, answer });
             }
             if let Some(end) = self.end.take() {
                 return Poll::Ready(end);
@@ -138,7 +146,10 @@ impl Link {
             match work.commands.poll_recv(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Some(command)) => self.obey(command, work),
-                Poll::Ready(None) => self.leaving = Some((ReasonCode::Success, None)),
+                Poll::Ready(None) => {
+                    let (reason, properties) = (ReasonCode::Success, PropertiesBuf::new());
+                    self.leaving = Some(Leaving { reason, properties, answer: None });
+                }
             }
             worked = true;
         }
@@ -153,7 +164,9 @@ impl Link {
             Command::Unsubscribe { filters, properties, answer } => {
                 work.subscriptions.unsubscribe(&mut self.protocol, &filters, &properties, answer, out);
             }
-            Command::Disconnect { reason, answer } => self.leaving = Some((reason, Some(answer))),
+            Command::Disconnect { reason, properties, answer } => {
+                self.leaving = Some(Leaving { reason, properties, answer: Some(answer) });
+            }
         }
     }
 
@@ -200,12 +213,16 @@ impl Link {
                 }
                 filled = work.outbound.fill(&mut self.protocol, now, WRITE_BYTES_HIGH, out);
             }
-            worked |= filled;
-            if !self.writer.is_empty() {
+            let pending = self.writer.pending_bytes();
+            if pending > 0 {
                 self.last_sent = now;
             }
-            match self.writer.poll_flush(cx, &mut self.stream) {
-                Poll::Ready(Ok(())) if filled => {}
+            let flushed = self.writer.poll_flush(cx, &mut self.stream);
+            // Bytes that have left make room for more, and nothing else would come back for it.
+            let moved = filled || self.writer.pending_bytes() < pending;
+            worked |= moved;
+            match flushed {
+                Poll::Ready(Ok(())) if moved => {}
                 Poll::Ready(Err(error)) => {
                     self.end.get_or_insert(End::Lost(error.to_string()));
                     return worked;
@@ -262,6 +279,7 @@ fn on_frame(
                 qos: publish.qos,
                 retain: publish.retain,
                 dup: publish.dup,
+                packet_id: publish.packet_id().map_or(0, core::num::NonZeroU16::get),
                 properties,
             };
             Some((incoming, publish.ticket()))

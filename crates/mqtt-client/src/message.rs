@@ -69,6 +69,8 @@ pub struct Incoming {
     pub retain: bool,
     /// Whether the server may have delivered it before.
     pub dup: bool,
+    /// Packet identifier of this delivery; 0 at QoS 0.
+    pub packet_id: u16,
     /// All MQTT 5 properties, subscription identifiers included.
     pub properties: PropertiesBuf,
 }

@@ -21,6 +21,9 @@ pub(crate) struct Subscriptions {
     entries: Vec<Entry>,
     /// Messages that some full mailbox has no room for yet; nothing is read meanwhile.
     stuck: VecDeque<(Incoming, Ticket)>,
+    /// Messages that came before anybody asked for them: those of a session that was resumed. At most
+    /// `capacity`; the next subscription that matches gets them.
+    unclaimed: VecDeque<Incoming>,
     requests: HashMap<PacketId, Request>,
     capacity: usize,
     driver: Arc<AtomicWaker>,
@@ -48,7 +51,14 @@ enum Request {
 
 impl Subscriptions {
     pub(crate) fn new(capacity: usize, driver: Arc<AtomicWaker>) -> Self {
-        Self { entries: Vec::new(), stuck: VecDeque::new(), requests: HashMap::new(), capacity, driver }
+        Self {
+            entries: Vec::new(),
+            stuck: VecDeque::new(),
+            unclaimed: VecDeque::new(),
+            requests: HashMap::new(),
+            capacity,
+            driver,
+        }
     }
 
     pub(crate) fn subscribe(
@@ -69,11 +79,24 @@ impl Subscriptions {
         let entry = Entry { filters, properties, mailbox };
         match entry.send(protocol, out) {
             Ok(id) => {
+                self.claim(&entry);
                 // In place before the SUBACK: retained messages may overtake it ([MQTT-3.8.4-2]).
                 self.entries.push(entry);
                 self.requests.insert(id, Request::Subscribe { answer, subscription });
             }
             Err(error) => tell(answer, Err(error)),
+        }
+    }
+
+    /// Gives an entry the messages that waited for it.
+    fn claim(&mut self, entry: &Entry) {
+        for _ in 0..self.unclaimed.len() {
+            let Some(incoming) = self.unclaimed.pop_front() else { break };
+            if entry.matches(&incoming.topic) {
+                entry.mailbox.put(incoming);
+            } else {
+                self.unclaimed.push_back(incoming);
+            }
         }
     }
 
@@ -164,14 +187,20 @@ impl Subscriptions {
         self.matching(incoming).all(|mailbox| mailbox.has_room())
     }
 
-    fn hand_out(&self, incoming: Incoming) {
-        let mut mailboxes = self.matching(&incoming).peekable();
-        if mailboxes.peek().is_none() {
-            tracing::warn!(topic = incoming.topic, "a message that no subscription asked for");
-        }
-        for mailbox in mailboxes {
+    fn hand_out(&mut self, incoming: Incoming) {
+        let mut is_claimed = false;
+        for mailbox in self.matching(&incoming) {
             mailbox.put(incoming.clone());
+            is_claimed = true;
         }
+        if is_claimed {
+            return;
+        }
+        if self.unclaimed.len() >= self.capacity {
+            let dropped = self.unclaimed.pop_front().map(|oldest| oldest.topic);
+            tracing::warn!(topic = dropped, "dropped a message that no subscription asked for");
+        }
+        self.unclaimed.push_back(incoming);
     }
 
     /// A connection was lost: answers that were due do not come. Messages that were stuck will be sent again,

@@ -387,6 +387,9 @@ impl Protocol {
         &mut self,
         disconnect: Disconnect<'f>,
     ) -> Result<Received<'a, 'f>, Violation> {
+        if self.role == Role::Client && self.version < Version::V5 {
+            return Err(Violation::protocol_error("2.1.2")); // Before MQTT 5 it is the client's alone.
+        }
         if let Some(interval_s) = disconnect.properties.session_expiry_interval_s() {
             if self.role == Role::Client {
                 return Err(Violation::protocol_error("MQTT-3.14.2-2"));
@@ -407,6 +410,14 @@ impl Protocol {
         let method = self.authentication_method.as_deref();
         if method.is_none() || auth.properties.authentication_method() != method {
             return Err(Violation::protocol_error("MQTT-4.12.1-1"));
+        }
+        // Table 3-11: success is the server's to say, and beginning anew the client's.
+        let not_theirs = match self.role {
+            Role::Broker => ReasonCode::Success,
+            Role::Client => ReasonCode::ReAuthenticate,
+        };
+        if auth.reason == not_theirs {
+            return Err(Violation::protocol_error("MQTT-3.15.2-1"));
         }
         Ok(Received::Auth(auth))
     }

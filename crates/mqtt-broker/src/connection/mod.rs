@@ -202,14 +202,13 @@ impl Connection {
         dialogue.end.is_none()
     }
 
-    /// Encodes what waits and writes until the stream blocks. Whether anything was encoded.
+    /// Encodes what waits and writes until the stream blocks. Whether anything was encoded or written.
     fn poll_output(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Link { stream, writer, .. } = &mut self.link;
         let dialogue = &mut self.dialogue;
         let mut worked = false;
         loop {
             let filled = writer.pending_bytes() < WRITE_BYTES_HIGH && dialogue.fill(now, writer.buffer());
-            worked |= filled;
             let pending = writer.pending_bytes() as u64;
             let flushed = writer.poll_flush(cx, stream);
             let written = pending - writer.pending_bytes() as u64;
@@ -218,8 +217,11 @@ impl Connection {
                 dialogue.outbox.note_progress(now);
             }
             self.held_up = !writer.is_empty();
+            // Bytes that have left make room for more, and nothing else would come back for it.
+            let moved = filled || written > 0;
+            worked |= moved;
             match flushed {
-                Poll::Ready(Ok(())) if filled => {}
+                Poll::Ready(Ok(())) if moved => {}
                 Poll::Ready(Err(_)) => {
                     dialogue.end_with(End::Lost);
                     return worked;

@@ -228,3 +228,18 @@ async fn a_publisher_that_waits_can_be_taken_over_and_sent_away() {
         drop(source);
     }
 }
+
+/// Each message is larger than what may wait in a connection's writer, so every one of them has to find the
+/// way on by itself when the one before it has left.
+#[tokio::test(start_paused = true)]
+async fn messages_larger_than_the_write_buffer_follow_each_other() {
+    for qos in ALL_QOS {
+        let house = broker_with(patient).await;
+        let mut subscriber = connect_narrow(&house, connect("subscriber"), 400_000).await;
+        subscriber.subscribe("t", qos).await;
+        let publisher = connect_narrow(&house, connect("publisher"), 400_000).await;
+        let source = Source::start(publisher, "t", qos, 20, 300_000);
+        assert_eq!(receive(&mut subscriber, 20).await, count_to(20), "{qos:?}");
+        source.finish().await;
+    }
+}
