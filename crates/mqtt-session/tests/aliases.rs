@@ -31,8 +31,9 @@ fn both_roles() -> [Protocol; 2] {
     [broker(Version::V5, &[], &policy), client(&[Property::TopicAliasMaximum(5)], &[], ours)]
 }
 
+// [MQTT-3.3.2-12]: every alias up to the maximum is accepted, and may be given another topic.
 #[test]
-fn mqtt_3_3_2_7_an_alias_stands_for_its_latest_topic() {
+fn mqtt_3_3_2_11_an_alias_stands_for_its_latest_topic() {
     for mut protocol in both_roles() {
         assert_eq!(arrive(&mut protocol, "a", 5), Ok("a".into()));
         assert_eq!(arrive(&mut protocol, "b", 1), Ok("b".into()));
@@ -57,7 +58,7 @@ fn mqtt_3_3_2_9_aliases_above_the_maximum_or_without_a_topic_are_refused() {
 
 // A message known already still defines its alias, though it is not passed on again.
 #[test]
-fn mqtt_3_3_2_7_a_repeated_publish_defines_its_alias() {
+fn a_repeated_publish_defines_its_alias() {
     let [mut protocol, _] = both_roles();
     for (topic, number) in [("a", 1), ("a", 2)] {
         let properties = block(&[alias(number)]);
@@ -107,7 +108,7 @@ fn mqtt_3_3_2_7_no_alias_outlives_its_connection() {
 
 // An alias that was never sent, because its message was too large, is not used.
 #[test]
-fn mqtt_3_3_2_7_an_alias_counts_only_once_it_was_sent() {
+fn an_alias_counts_only_once_it_was_sent() {
     let small = Property::MaximumPacketSize(core::num::NonZeroU32::new(20).expect("not zero"));
     let mut protocol = broker(Version::V5, &[Property::TopicAliasMaximum(1), small], &Policy::default());
     let large = delivery("a", &[0; 100], QoS::AtMostOnce);

@@ -64,7 +64,7 @@ fn mqtt_3_1_3_6_empty_client_identifiers_by_version() {
     }
 }
 
-// [MQTT-3.1.3-4], [MQTT3-3.1.3-4], [MQTT3-3.1.3-5]
+// [MQTT3-3.1.3-5]
 #[test]
 fn mqtt_3_1_3_5_the_longest_client_identifier() {
     let policy = Policy { client_id_bytes_max: 23, ..Policy::default() };

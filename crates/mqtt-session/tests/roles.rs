@@ -200,7 +200,7 @@ fn mqtt_4_12_0_5_an_auth_repeats_the_method() {
     assert_eq!(auth.properties.authentication_data(), Some(&b"data"[..]));
 }
 
-// [MQTT-4.7.1-1], [MQTT-4.7.3-1]
+// [MQTT-4.7.0-1]
 #[test]
 fn mqtt_3_3_2_2_topics_with_wildcards_are_refused() {
     for topic in ["#", "a/+", "a/#"] {
@@ -239,7 +239,7 @@ fn mqtt_3_2_2_11_messages_beyond_what_is_offered_are_refused() {
     assert_eq!(refusal(&mut protocol, Packet::Publish(retained)), ReasonCode::RetainNotSupported);
 }
 
-// [MQTT-4.7.1-2], [MQTT-4.7.1-3], [MQTT-4.8.2-1], [MQTT-4.8.2-2]
+// [MQTT-4.7.1-1], [MQTT-4.7.1-2], [MQTT-4.8.2-1], [MQTT-4.8.2-2]
 #[test]
 fn mqtt_3_8_3_4_filters_that_are_refused_outright() {
     let plain = SubscriptionOptions::default();
