@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use mqtt_codec::Version;
 use mqtt_transport::{Connection, Url, WsOptions, WsStream};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::link::{Broken, Link};
 use super::packets;
@@ -32,21 +33,16 @@ pub(super) struct Target {
 #[derive(Debug)]
 pub(super) struct Dialer {
     target: Target,
-    address: SocketAddr,
+    /// Known from the first connection on.
+    address: OnceLock<SocketAddr>,
     /// In front of client identifiers and topics, so that two runs do not meet.
     pub(super) prefix: String,
 }
 
 impl Dialer {
-    /// Resolves the target; of its addresses the first one that accepts a connection is taken.
-    ///
-    /// # Errors
-    /// There is no such name, or nobody listens there.
-    pub(super) async fn new(target: Target, prefix: String) -> Result<Self, String> {
-        let url = &target.url;
-        let probe = tokio::net::TcpStream::connect((url.host(), url.port())).await;
-        let address = probe.and_then(|probe| probe.peer_addr()).map_err(|error| format!("{url}: {error}"))?;
-        Ok(Self { target, address, prefix })
+    /// Nothing is opened yet.
+    pub(super) fn new(target: Target, prefix: String) -> Self {
+        Self { target, address: OnceLock::new(), prefix }
     }
 
     /// Connects and logs in under the given name; `nth` counts the connections of the run.
@@ -61,28 +57,40 @@ impl Dialer {
     }
 
     async fn admit_patiently(&self, nth: usize, name: &str) -> Result<Link, Broken> {
-        let Target { version, username, password, .. } = &self.target;
+        let Target { url, version, username, password } = &self.target;
         let client_id = format!("{}-{name}", self.prefix);
         let login = username.as_deref().map(|username| (username, password.as_deref()));
         let connect = packets::connect(*version, &client_id, login).map_err(|error| error.to_string())?;
-        let stream = self.open(nth).await.map_err(|error| explain(&error))?;
+        let stream = self.open(nth).await.map_err(|error| format!("{url}: {}", explain(&error)))?;
         Link::admit(stream, *version, &connect).await
     }
 
     async fn open(&self, nth: usize) -> io::Result<Connection> {
-        let socket = if self.address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        if let Some(source) = source(self.address, nth) {
-            socket.bind(source)?;
-        }
-        let stream = socket.connect(self.address).await?;
+        let url = &self.target.url;
+        let stream = match self.address.get() {
+            Some(address) => connect(*address, nth).await?,
+            None => {
+                let stream = TcpStream::connect((url.host(), url.port())).await?;
+                let _ = self.address.set(stream.peer_addr()?);
+                stream
+            }
+        };
         stream.set_nodelay(true)?;
-        match &self.target.url {
+        match url {
             Url::Tcp { .. } => Ok(stream.into()),
-            url @ Url::Ws { .. } => {
+            Url::Ws { .. } => {
                 Ok(Connection::boxed(WsStream::connect(stream, url, &WsOptions::default()).await?))
             }
         }
     }
+}
+
+async fn connect(address: SocketAddr, nth: usize) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(source) = source(address, nth) {
+        socket.bind(source)?;
+    }
+    socket.connect(address).await
 }
 
 /// The loopback address to connect from, once the first one may have run out of ports.
@@ -100,7 +108,7 @@ fn explain(error: &io::Error) -> Broken {
     if error.raw_os_error() == Some(TOO_MANY_OPEN_FILES) {
         format!("{error}: raise the limit of the shell (ulimit -n), there and for the broker")
     } else {
-        format!("cannot connect: {error}")
+        error.to_string()
     }
 }
 

@@ -7,41 +7,41 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 /// The binary with a clean environment.
-pub fn martlet<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+pub(crate) fn martlet<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_martlet"));
     command.args(arguments).env_clear().stdin(Stdio::null());
     command
 }
 
 /// Runs the binary to its end.
-pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+pub(crate) fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
     martlet(arguments).output().expect("the binary runs")
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("UTF-8")
 }
 
 /// A file of one test, removed with it.
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// `name` is unique among all tests of the crate.
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         Self(std::env::temp_dir().join(format!("martlet-{}-{name}", std::process::id())))
     }
 
-    pub fn with(name: &str, content: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn with(name: &str, content: impl AsRef<[u8]>) -> Self {
         let scratch = Self::new(name);
         std::fs::write(&scratch.0, content).expect("a writable directory for temporary files");
         scratch
     }
 
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.0.to_str().expect("UTF-8")
     }
 }
@@ -53,7 +53,7 @@ impl Drop for Scratch {
 }
 
 /// A broker process that listens; killed when dropped.
-pub struct Broker {
+pub(crate) struct Broker {
     child: Child,
     log: BufReader<ChildStderr>,
     /// The addresses that its log lines told, in order.
@@ -62,12 +62,12 @@ pub struct Broker {
 
 impl Broker {
     /// Listens on TCP only, on a free port.
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with(&["--listen", "tcp://127.0.0.1:0"], 1)
     }
 
     /// Starts `martlet serve` and waits until it has told the addresses of so many listeners.
-    pub fn start_with(arguments: &[&str], listeners: usize) -> Self {
+    pub(crate) fn start_with(arguments: &[&str], listeners: usize) -> Self {
         let mut child = martlet(["serve", "--set", "log.format=json"])
             .args(arguments)
             .stderr(Stdio::piped())
@@ -84,7 +84,7 @@ impl Broker {
     }
 
     /// Reads the log up to a line that holds this text.
-    pub fn line_with(&mut self, text: &str) -> String {
+    pub(crate) fn line_with(&mut self, text: &str) -> String {
         let mut all = String::new();
         loop {
             let start = all.len();
@@ -97,23 +97,28 @@ impl Broker {
     }
 
     /// Host and port of a listener.
-    pub fn socket(&self, listener: usize) -> &str {
+    pub(crate) fn socket(&self, listener: usize) -> &str {
         let (_, rest) = self.addresses[listener].split_once("://").expect("a URL");
         rest.split('/').next().expect("a host")
     }
 
     /// Port of the first listener.
-    pub fn port(&self) -> &str {
+    pub(crate) fn port(&self) -> &str {
         self.socket(0).rsplit(':').next().expect("a port")
     }
 
-    pub fn signal(&self, name: &str) {
+    /// Number of the process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success());
     }
 
     /// Waits for the end: exit code and the rest of the log.
-    pub fn wait(&mut self) -> (Option<i32>, String) {
+    pub(crate) fn wait(&mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         std::io::Read::read_to_string(&mut self.log, &mut rest).expect("readable");
         (self.child.wait().expect("it ends").code(), rest)
@@ -128,7 +133,7 @@ impl Drop for Broker {
 }
 
 /// Runs the binary to its end with this on its standard input.
-pub fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
+pub(crate) fn run_with_input(arguments: &[&str], input: &[u8]) -> Output {
     let mut child = martlet(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
