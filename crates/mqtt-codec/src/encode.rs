@@ -128,10 +128,11 @@ fn put_head<P: Body, B: BufMut>(
     if out.remaining_mut() < len_min {
         return Err(EncodeError::OutputFull);
     }
-    let mut writer = Writer(out);
-    writer.u8(body.first_byte());
-    writer.variable_integer(sizes.remaining);
-    body.write(version, &mut writer);
+    Writer::write_to(out, |writer| {
+        writer.u8(body.first_byte());
+        writer.variable_integer(sizes.remaining);
+        body.write(version, writer);
+    });
     Ok(len_min)
 }
 

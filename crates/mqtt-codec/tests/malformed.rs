@@ -188,7 +188,7 @@ fn lengths_fit_exactly() {
     assert_eq!((too_large.kind(), too_large.reason()), (Kind::FrameTooLarge, PacketTooLarge));
 }
 
-/// Also `[MQTT3-3.1.2-1]`, `[MQTT3-3.1.2-2]` and `[MQTT-3.1.2-2]`; bit 7 of the level, which bridges set, is no version either.
+/// Also `[MQTT3-3.1.2-1]`. Bit 7 of the level, which bridges set, is no version either.
 #[test]
 fn mqtt_3_1_2_1_protocol_name_and_version_are_known_ones() {
     check(&[

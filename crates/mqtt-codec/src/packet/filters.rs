@@ -354,6 +354,6 @@ fn push_string(block: &mut Vec<u8>, text: &str) -> Result<(), EncodeError> {
     let mut measure = Measure::default();
     measure.string(text);
     measure.finish()?;
-    Writer(block).string(text);
+    Writer::write_to(block, |writer| writer.string(text));
     Ok(())
 }

@@ -41,7 +41,7 @@ impl PropertiesBuf {
         let mut measure = Measure::default();
         write_property(property, &mut measure);
         self.block.reserve(measure.finish()? as usize);
-        write_property(property, &mut Writer(&mut self.block));
+        Writer::write_to(&mut self.block, |writer| write_property(property, writer));
         Ok(())
     }
 
