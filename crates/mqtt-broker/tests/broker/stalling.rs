@@ -5,6 +5,7 @@ use std::time::Duration;
 use mqtt_broker::Settings;
 use mqtt_codec::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mqtt_session::DropReason;
+use mqtt_store::Overflow;
 use mqtt_testkit::{Peer, connect, publish};
 use tokio::time::{Instant, sleep};
 
@@ -90,6 +91,39 @@ async fn a_stalled_receivers_queue_fills_to_its_limit_with_qos_1_and_2() {
         assert_eq!(receive(&mut deaf, kept).await, (0..kept).collect::<Vec<_>>());
         deaf.expect_silence().await;
     }
+}
+
+/// Giving up the oldest lets nothing overtake: QoS 0 messages between the others keep their place.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_does_not_change_the_order_of_the_rest() {
+    let house = broker_with(|settings| {
+        settings.queue.messages_max = 4;
+        settings.queue.overflow = Overflow::DropOldest;
+    })
+    .await;
+    let mut narrow = house.connect(connect("narrow").receive_maximum(1)).await;
+    narrow.subscribe("t", AtLeastOnce).await;
+    let mut publisher = house.v5("publisher").await;
+    let messages = [
+        ("sent", AtLeastOnce),
+        ("given up", AtLeastOnce),
+        ("zero", AtMostOnce),
+        ("1", AtLeastOnce),
+        ("2", AtLeastOnce),
+        ("3", AtLeastOnce),
+        ("4", AtLeastOnce),
+    ];
+    for (number, (text, qos)) in (1..).zip(messages) {
+        let message = publish("t").payload(text).qos(qos, number);
+        publisher.send(message).await;
+        // Once the queue is half full, the publisher waits until its receiver counts as stalled.
+        sleep(STALL).await;
+    }
+    for text in ["sent", "zero", "1", "2", "3", "4"] {
+        narrow.receive_text(text).await;
+    }
+    narrow.expect_silence().await;
+    assert_eq!(house.broker.metrics().dropped_for(DropReason::QueueFullMessages), 1);
 }
 
 /// As long as it takes something, however little, it is only slow.
