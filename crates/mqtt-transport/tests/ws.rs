@@ -379,3 +379,87 @@ async fn our_client_reports_a_server_that_does_not_agree() {
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
     assert!(error.to_string().contains("404"), "{error}");
 }
+
+#[tokio::test]
+async fn a_burst_of_small_packets_is_one_message() {
+    let (mut stream, mut peer) = open().await;
+    let mut writer = FrameWriter::new();
+    writer.buffer().extend_from_slice(&PINGREQ.repeat(500));
+    writer.flush(&mut stream).await.expect("room in the pipe");
+    assert_eq!(next_frame(&mut peer).await, (FINAL | BINARY, PINGREQ.repeat(500)));
+}
+
+/// Both ends after the handshake, joined by a pipe that holds almost nothing.
+async fn open_narrow() -> (WsStream<DuplexStream>, DuplexStream) {
+    let (ours, mut peer) = duplex(200);
+    let options = WsOptions::default();
+    let talk = async {
+        peer.write_all(mqtt_request().as_bytes()).await.expect("it is read");
+        read_response(&mut peer).await;
+        peer
+    };
+    let (stream, peer) = tokio::join!(WsStream::accept(ours, &options), talk);
+    (stream.expect("agreed"), peer)
+}
+
+#[tokio::test]
+async fn a_slow_reader_gets_chained_payloads_in_order() {
+    let (mut stream, mut peer) = open_narrow().await;
+    let (head, payload) = (publish(10, 1), publish(100_000, 2));
+    let expected = [&head[..], &payload, &head].concat();
+    let write = async {
+        let mut writer = FrameWriter::new();
+        writer.buffer().extend_from_slice(&head);
+        writer.chain(payload.clone().into());
+        writer.buffer().extend_from_slice(&head);
+        writer.flush(&mut stream).await.expect("it is read");
+    };
+    let read = async {
+        let mut received = Vec::new();
+        while received.len() < expected.len() {
+            received.extend(next_frame(&mut peer).await.1);
+        }
+        received
+    };
+    let ((), received) = tokio::join!(write, read);
+    assert!(received == expected);
+}
+
+// The answers are kept up to a bound only, and what is written later is not refused because of them.
+#[tokio::test]
+async fn pings_of_a_peer_that_does_not_read_neither_fill_memory_nor_stop_the_writer() {
+    const PINGS: usize = 1000;
+    let (mut stream, mut peer) = open_narrow().await;
+    let flood = async {
+        for _ in 0..PINGS {
+            peer.write_all(&frame(FINAL | PING, &[0; 100])).await.expect("it is read");
+        }
+        peer.write_all(&binary(&[7])).await.expect("it is read");
+        peer
+    };
+    let (received, mut peer) = tokio::join!(stream.read_u8(), flood);
+    assert_eq!(received.expect("data behind the pings"), 7);
+
+    let payload = publish(100_000, 3);
+    let write = async {
+        let mut writer = FrameWriter::new();
+        writer.buffer().extend_from_slice(&payload);
+        writer.flush(&mut stream).await.expect("it is read again");
+    };
+    let read = async {
+        let (mut data, mut pongs) = (Vec::new(), 0);
+        while data.len() < payload.len() {
+            match next_frame(&mut peer).await {
+                (first, piece) if first == FINAL | BINARY => data.extend(piece),
+                (first, _) => {
+                    assert_eq!(first, FINAL | PONG);
+                    pongs += 1;
+                }
+            }
+        }
+        (data, pongs)
+    };
+    let ((), (data, pongs)) = tokio::join!(write, read);
+    assert!(data == payload);
+    assert!(pongs < PINGS / 2, "{pongs}");
+}
