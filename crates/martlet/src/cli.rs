@@ -8,6 +8,7 @@ use crate::bench::BenchArguments;
 use crate::config::{self, Draft, SourceText};
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::pubsub::{PublishArguments, RequestArguments, SubscribeArguments};
 
 /// An MQTT broker and its tools.
 ///
@@ -25,12 +26,19 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done, or shut down by a signal
   1   it could not be done: an address that is taken, a connection that broke
-  2   the command line or the configuration is wrong; nothing was begun";
+  2   the command line or the configuration is wrong; nothing was begun
+`pub`, `sub` and `request` have some more, see their --help.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the broker
     Serve(ServeArguments),
+    /// Publish messages
+    Pub(Box<PublishArguments>),
+    /// Print the messages on some topics
+    Sub(Box<SubscribeArguments>),
+    /// Publish a request and print its response
+    Request(Box<RequestArguments>),
     /// Put load on a broker, check that every message arrives, and measure
     Bench(Box<BenchArguments>),
     /// Report everything that is wrong in a configuration file

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use mqtt_codec::ReasonCode;
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -11,7 +13,14 @@ pub(crate) enum Exit {
     Failed,
     /// The command line or the configuration is wrong; nothing was begun.
     Usage,
+    /// No message came in the time that was given.
+    TimedOut,
+    /// The broker said no; its reason code is the exit code.
+    Refused(ReasonCode),
 }
+
+/// As in mosquitto's tools.
+const TIMED_OUT: u8 = 27;
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
@@ -19,6 +28,8 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Usage => 2,
+            Exit::TimedOut => TIMED_OUT,
+            Exit::Refused(reason) => reason as u8,
         })
     }
 }
@@ -27,7 +38,7 @@ impl From<Exit> for ExitCode {
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
-    /// What is printed to standard error; printed as it is, so an "error: " belongs into it.
+    /// What is printed to standard error, as it is; nothing if it is empty.
     pub(crate) message: String,
 }
 
@@ -40,5 +51,15 @@ impl Failure {
     /// The user has something to correct.
     pub(crate) fn usage(message: impl std::fmt::Display) -> Self {
         Self { exit: Exit::Usage, message: format!("error: {message}") }
+    }
+
+    /// The same, with nothing to print.
+    pub(crate) fn silent(self) -> Self {
+        Self { message: String::new(), ..self }
+    }
+
+    /// The broker refused what `what` names.
+    pub(crate) fn refused(what: impl std::fmt::Display, reason: ReasonCode) -> Self {
+        Self { exit: Exit::Refused(reason), message: format!("error: {what} was refused: {reason}") }
     }
 }

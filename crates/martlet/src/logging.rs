@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use crate::config::{LogFormat, LogSettings};
+use crate::config::{LogFilter, LogFormat, LogSettings};
 
 /// Starts logging for the whole process. Called once; a second call would keep the first settings.
 pub(crate) fn start(settings: &LogSettings) {
@@ -25,4 +25,17 @@ pub(crate) fn start(settings: &LogSettings) {
         builder.json().flatten_event(true).with_current_span(false).finish().try_init()
     };
     debug_assert!(started.is_ok(), "logging is started once");
+}
+
+/// Starts logging for a tool that talks to a broker: what went wrong, or everything, or nothing, as text.
+/// `RUST_LOG` overrides it.
+pub(crate) fn start_for_tool(debug: bool, quiet: bool) {
+    let default = match (debug, quiet) {
+        (true, _) => "debug",
+        (false, true) => "off",
+        (false, false) => "warn",
+    };
+    let filter = std::env::var("RUST_LOG").ok().and_then(|text| LogFilter::parse(text).ok());
+    let filter = filter.unwrap_or_else(|| LogFilter::parse(default.to_owned()).expect("a level is a filter"));
+    start(&LogSettings { filter, format: LogFormat::Text });
 }

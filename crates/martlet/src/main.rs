@@ -6,6 +6,7 @@ mod config;
 mod exit;
 mod logging;
 mod output;
+mod pubsub;
 mod serve;
 
 use std::process::ExitCode;
@@ -14,9 +15,10 @@ use clap::Parser as _;
 
 use cli::{Arguments, Command};
 use exit::Exit;
+use pubsub::Tool;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(pubsub::join_parts(std::env::args_os())) {
         Ok(arguments) => arguments,
         // Help and version are asked for, everything else is a mistake; clap knows the stream for each.
         Err(error) => {
@@ -27,7 +29,9 @@ fn main() -> ExitCode {
     match run(arguments) {
         Ok(()) => Exit::Done.into(),
         Err(failure) => {
-            output::error_line(&failure.message);
+            if !failure.message.is_empty() {
+                output::error_line(&failure.message);
+            }
             failure.exit.into()
         }
     }
@@ -36,6 +40,9 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), exit::Failure> {
     match arguments.command.unwrap_or(Command::Serve(arguments.serve)) {
         Command::Serve(serve) => serve::run(&serve),
+        Command::Pub(publish) => pubsub::run(&Tool::Publish(&publish)),
+        Command::Sub(subscribe) => pubsub::run(&Tool::Subscribe(&subscribe)),
+        Command::Request(request) => pubsub::run(&Tool::Request(&request)),
         Command::Bench(bench) => bench::run(&bench),
         Command::CheckConfig(check) => cli::check_config(&check),
         Command::ConfigReference(reference) => cli::config_reference(&reference),

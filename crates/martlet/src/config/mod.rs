@@ -15,4 +15,4 @@ mod tests;
 pub(crate) use print::{effective, example, reference};
 pub(crate) use problem::SourceText;
 pub(crate) use resolve::Draft;
-pub(crate) use settings::{Configuration, LogFormat, LogSettings};
+pub(crate) use settings::{Configuration, LogFilter, LogFormat, LogSettings};

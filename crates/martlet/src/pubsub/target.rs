@@ -1,0 +1,126 @@
+//! Which broker a tool talks to: `-h` and `-p`, or one URL.
+
+use mqtt_transport::Url;
+
+/// What `-L URL` may hold.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) url: Url,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
+    /// The path of an `mqtt://` URL.
+    pub(crate) topic: Option<String>,
+}
+
+const PORT: u16 = 1883;
+
+impl Target {
+    /// A host and a port, over TCP.
+    pub(crate) fn of_host(host: &str, port: u16) -> Self {
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Self { url: Url::Tcp { host, port }, username: None, password: None, topic: None }
+    }
+
+    /// Reads `mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]` or `ws://[USER[:PASSWORD]@]HOST:PORT[/PATH]`; `tcp` is
+    /// another word for `mqtt`. User name, password and topic may be percent-encoded.
+    ///
+    /// # Errors
+    /// Says what is wrong.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = text.split_once("://").ok_or("a URL starts with mqtt:// or ws://")?;
+        let split = rest.find('/').unwrap_or(rest.len());
+        let (authority, path) = rest.split_at(split);
+        let (login, address) = authority.rsplit_once('@').map_or((None, authority), |(a, b)| (Some(a), b));
+        let (username, password) = login.map(parse_login).transpose()?.unwrap_or_default();
+        let (url, topic) = match scheme {
+            "mqtt" | "tcp" => (parse_url(&format!("tcp://{}", with_port(address)))?, parse_topic(path)?),
+            "ws" => (parse_url(&format!("ws://{address}{path}"))?, None),
+            _ => return Err(format!("{scheme}:// is not supported: use mqtt:// or ws://")),
+        };
+        Ok(Self { url, username, password, topic })
+    }
+}
+
+fn with_port(address: &str) -> String {
+    let after_host = address.rsplit_once(']').map_or(address, |(_, port)| port);
+    if after_host.contains(':') { address.to_owned() } else { format!("{address}:{PORT}") }
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|error| error.problem().to_string())
+}
+
+fn parse_topic(path: &str) -> Result<Option<String>, String> {
+    let topic = percent_decoded(path.strip_prefix('/').unwrap_or_default())?;
+    Ok(Some(topic).filter(|topic| !topic.is_empty()))
+}
+
+fn parse_login(login: &str) -> Result<(Option<String>, Option<String>), String> {
+    let (username, password) = login.split_once(':').map_or((login, None), |(name, word)| (name, Some(word)));
+    Ok((Some(percent_decoded(username)?), password.map(percent_decoded).transpose()?))
+}
+
+/// The text with each `%XX` replaced by the byte it stands for.
+fn percent_decoded(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        if *first != b'%' {
+            bytes.push(*first);
+            rest = after;
+            continue;
+        }
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.ok_or_else(|| format!("`%` is followed by two hexadecimal digits in {text:?}"))?);
+        rest = &after[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{text:?} is no UTF-8 when decoded"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, url: &str, login: [Option<&str>; 2], topic: Option<&str>) {
+        let target = Target::parse(text).expect(text);
+        assert_eq!(target.url.to_string(), url, "{text}");
+        assert_eq!([target.username.as_deref(), target.password.as_deref()], login, "{text}");
+        assert_eq!(target.topic.as_deref(), topic, "{text}");
+    }
+
+    #[test]
+    fn a_url_names_broker_login_and_topic() {
+        check("mqtt://host", "tcp://host:1883", [None, None], None);
+        check("mqtt://host/", "tcp://host:1883", [None, None], None);
+        check("mqtt://host:99/a/b", "tcp://host:99", [None, None], Some("a/b"));
+        check("mqtt://host//a", "tcp://host:1883", [None, None], Some("/a"));
+        check("tcp://[::1]/a", "tcp://[::1]:1883", [None, None], Some("a"));
+        check("tcp://[::1]:5", "tcp://[::1]:5", [None, None], None);
+        check("mqtt://me@host/a", "tcp://host:1883", [Some("me"), None], Some("a"));
+        check("mqtt://me:p%40s:s@host/%24SYS", "tcp://host:1883", [Some("me"), Some("p@s:s")], Some("$SYS"));
+        check("ws://host:80/mqtt", "ws://host:80/mqtt", [None, None], None);
+        check("ws://me:word@host:80", "ws://host:80/", [Some("me"), Some("word")], None);
+    }
+
+    #[test]
+    fn a_wrong_url_says_what_is_wrong() {
+        for (text, part) in [
+            ("host:1883", "starts with mqtt://"),
+            ("mqtts://host", "mqtts:// is not supported"),
+            ("mqtt://", "host is missing"),
+            ("mqtt://host:x", "port must be a number"),
+            ("ws://host/mqtt", "port is missing"),
+            ("mqtt://host/%4", "two hexadecimal digits"),
+            ("mqtt://host/%ff", "no UTF-8"),
+        ] {
+            let message = Target::parse(text).expect_err(text);
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn brackets_around_a_host_are_optional() {
+        assert_eq!(Target::of_host("::1", 5).url, Target::of_host("[::1]", 5).url);
+    }
+}
