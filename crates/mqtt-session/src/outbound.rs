@@ -188,8 +188,8 @@ impl Outbound {
         None
     }
 
-    /// All messages that were not acknowledged, in order of sending, with whether another receiver may
-    /// get them: a QoS 2 message that was sent must not go to anybody else ([MQTT-4.8.2-5]).
+    /// All messages that were not acknowledged, in order of sending. The caller must not give those of QoS 2 to
+    /// anybody else ([MQTT-4.8.2-5]).
     pub(crate) fn into_unacknowledged(self) -> Vec<Delivery> {
         let mut slots: Vec<Slot> = self.slots.into_values().collect();
         slots.sort_unstable_by_key(|slot| slot.sequence);
