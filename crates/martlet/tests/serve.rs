@@ -2,8 +2,9 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Stdio;
 
 use support::{Broker, Scratch, martlet, run, stderr, stdout};
 
@@ -45,6 +46,20 @@ fn a_signal_ends_it_gracefully() {
         // MQTT 3.1.1 has no words for it: the connection is closed, not reset.
         assert_eq!(client.read(&mut [0; 16]).expect("closed properly"), 0);
     }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let patience = ["--set", "limits.linger_ms=3600000", "--set", "limits.shutdown_timeout_ms=3600000"];
+    let mut broker = Broker::start_with(&[&["--listen", "tcp://127.0.0.1:0"][..], &patience].concat(), 1);
+    // It does not close its side, so that the broker waits for it.
+    let _client = connected(broker.socket(0));
+    broker.signal("TERM");
+    broker.line_with("shutting down");
+    broker.signal("INT");
+    let (code, log) = broker.wait();
+    assert_eq!(code, Some(1));
+    assert!(log.ends_with("error: SIGINT: ended before the shutdown was complete\n"), "{log}");
 }
 
 #[test]
@@ -169,6 +184,18 @@ fn log_lines_are_json_unless_a_terminal_reads_them() {
     for line in log.lines() {
         assert!(line.starts_with("{\"timestamp\":\"") && line.ends_with('}'), "{line}");
     }
-    let quiet = martlet(["serve", "--listen", "tcp://127.0.0.1:0", "--log", "martlet=inof"]).output();
-    assert_eq!(quiet.expect("it runs").status.code(), Some(2));
+}
+
+#[test]
+fn log_lines_are_text_on_request() {
+    let mut child = martlet(["serve", "--listen", "tcp://127.0.0.1:0", "--set", "log.format=text"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let log = BufReader::new(child.stderr.take().expect("piped"));
+    let line = log.lines().map_while(Result::ok).find(|line| line.contains("listening"));
+    let line = line.expect("it listens");
+    assert!(line.contains(" INFO ") && line.contains("listening url=tcp://127.0.0.1:"), "{line}");
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
 }

@@ -184,7 +184,8 @@ pub(crate) mod tests {
         check("@a @A @b @B @c", "Mon Monday Nov November Mon Nov 23 03:41:05 2026");
     }
 
-    /// The expected texts are what mosquitto_sub 2.0.11 prints.
+    /// The expected texts are what mosquitto_sub 2.0.11 prints, but for hexadecimal: there it loses what the width has no
+    /// room for.
     #[test]
     fn fields_are_fitted_as_mosquitto_fits_them() {
         let properties = properties();
