@@ -19,8 +19,8 @@ pub(crate) struct ConnectionArguments {
     /// TCP port of the broker
     #[arg(short = 'p', long, default_value_t = 1883, conflicts_with = "url")]
     pub(crate) port: u16,
-    /// Broker, login and topic at once: mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC] or ws://[USER[:PASSWORD]@]HOST:PORT/PATH
-    #[arg(short = 'L', long, value_parser = Target::parse)]
+    /// Broker, login and topic at once.
+    #[arg(short = 'L', long, help = URL_HELP, value_parser = Target::parse)]
     pub(crate) url: Option<Target>,
     /// Version of MQTT
     #[arg(short = 'V', long, value_enum, default_value = "5")]
@@ -66,6 +66,10 @@ pub(crate) struct ConnectionArguments {
     #[arg(long, action = clap::ArgAction::Help, help_heading = "Options")]
     help: Option<bool>,
 }
+
+/// Apart from the doc comment, where the brackets would be links.
+const URL_HELP: &str = "Broker, login and topic at once: mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC] or \
+                        ws://[USER[:PASSWORD]@]HOST:PORT/PATH";
 
 /// The will: what the broker publishes when the connection breaks.
 #[derive(Args, Clone, Debug)]
