@@ -7,6 +7,7 @@ use mqtt_codec::{QoS, Version};
 use mqtt_transport::Url;
 
 use super::dial::Target;
+use super::parse::{prefix, qos, rate, seconds, version};
 use super::scenario::{Churn, Conns, Extent, Load, Retained, Shape};
 use super::stamp::STAMP_BYTES;
 
@@ -120,6 +121,9 @@ pub(super) struct CommonArguments {
     /// Version of MQTT: 3.1, 3.1.1 or 5
     #[arg(short = 'V', long, value_name = "VERSION", default_value = "5", value_parser = version)]
     protocol_version: Version,
+    /// Keep Alive in seconds, 0 for none; no pings are sent, so take more than the run takes
+    #[arg(short = 'k', long, value_name = "SECONDS", default_value_t = 0)]
+    keepalive: u16,
     /// User name
     #[arg(short = 'u', long)]
     username: Option<String>,
@@ -277,6 +281,7 @@ impl CommonArguments {
         Target {
             url: self.url.clone(),
             version: self.protocol_version,
+            keep_alive_s: self.keepalive,
             username: self.username.clone(),
             password: self.password.clone(),
         }
@@ -285,40 +290,6 @@ impl CommonArguments {
     /// What topics and client identifiers start with.
     pub(super) fn prefix(&self) -> String {
         self.prefix.clone().unwrap_or_else(|| format!("b{}", std::process::id()))
-    }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
-fn rate(text: &str) -> Result<f64, String> {
-    let rate = text.parse().ok().filter(|rate: &f64| rate.is_finite() && *rate > 0.0);
-    rate.ok_or_else(|| "a rate is a number above 0".to_owned())
-}
-
-fn qos(text: &str) -> Result<QoS, String> {
-    let qos = text.parse().ok().and_then(|number: u8| QoS::try_from(number).ok());
-    qos.ok_or_else(|| "quality of service is 0, 1 or 2".to_owned())
-}
-
-fn version(text: &str) -> Result<Version, String> {
-    match text {
-        "3.1" | "31" => Ok(Version::V3_1),
-        "3.1.1" | "311" => Ok(Version::V3_1_1),
-        "5" | "5.0" => Ok(Version::V5),
-        _ => Err("the versions are 3.1, 3.1.1 and 5".to_owned()),
-    }
-}
-
-/// It becomes a level of topics and filters, the name of a shared group and a part of client identifiers.
-fn prefix(text: &str) -> Result<String, String> {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if (1..=64).contains(&text.len()) && text.bytes().all(is_plain) {
-        Ok(text.to_owned())
-    } else {
-        Err("up to 64 letters, digits, `-` and `_`".to_owned())
     }
 }
 
@@ -372,8 +343,9 @@ mod tests {
     #[test]
     fn where_to_is_the_same_for_all() {
         for scenario in ["pairs", "fanout", "fanin", "shared", "conns", "churn", "retained"] {
-            let line =
-                format!("{scenario} -L ws://[::1]:80/mqtt -V 3.1.1 -u me -P -x --threads 2 --prefix a-1");
+            let line = format!(
+                "{scenario} -L ws://[::1]:80/mqtt -V 3.1.1 -k 9 -u me -P -x --threads 2 --prefix a-1"
+            );
             let arguments = parse(&line).expect(scenario);
             assert_eq!(arguments.work().0, scenario);
             let (common, target) = (arguments.common(), arguments.common().target());
@@ -382,7 +354,7 @@ mod tests {
                 ("ws://[::1]:80/mqtt", Version::V3_1_1)
             );
             assert_eq!((target.username.as_deref(), target.password.as_deref()), (Some("me"), Some("-x")));
-            assert_eq!((common.threads, common.prefix().as_str()), (2, "a-1"));
+            assert_eq!((common.threads, common.prefix().as_str(), target.keep_alive_s), (2, "a-1", 9));
         }
     }
 

@@ -18,6 +18,7 @@ mod link;
 mod observer;
 mod pace;
 mod packets;
+mod parse;
 mod publisher;
 mod report;
 mod retained;

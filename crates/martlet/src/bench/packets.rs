@@ -106,19 +106,20 @@ pub(super) fn publish(template: &Template<'_>, sequence: u32, id: PacketId) -> R
     encoded(&Packet::Publish(packet), template.version)
 }
 
-/// CONNECT of a client without state, will and Keep Alive.
+/// CONNECT of a client without state and will.
 ///
 /// # Errors
 /// An identifier, user name or password that is too long.
 pub(super) fn connect(
     version: Version,
     client_id: &str,
+    keep_alive_s: u16,
     login: Option<(&str, Option<&str>)>,
 ) -> Result<Vec<u8>, EncodeError> {
     let packet = Connect {
         version,
         clean_start: true,
-        keep_alive_s: 0,
+        keep_alive_s,
         properties: Properties::EMPTY,
         client_id,
         will: None,
