@@ -1,8 +1,9 @@
-//! The project's own commands: `cargo xtask ci`, `layers`, `tidy`, `conformance` and `interop`.
+//! The project's own commands: `cargo xtask ci`, `layers`, `tidy`, `conformance`, `interop` and `compare`.
 #![expect(clippy::print_stdout, reason = "a command-line program speaks through its standard output")]
 
 mod args;
 mod ci;
+mod compare;
 mod conformance;
 mod interop;
 mod layers;
@@ -25,7 +26,10 @@ cargo xtask <command>
   tidy                             rules for files that no compiler checks
   conformance [--check]            write docs/CONFORMANCE.md, or only check that it is up to date
   interop [--paho DIR] [--only TEXT] [--binary FILE] [--jobs N] [--list]
-                                   other makers' clients and test suites against the release binary";
+                                   other makers' clients and test suites against the release binary
+  compare [--peer NAME=PATH]... [--only SCENARIO]... [--runs N] [--quick] [--binary FILE] [--stresser FILE] [--out DIR]
+                                   the same load against Martlet and other brokers; writes docs/benchmarks
+  compare --render                 writes the page and charts of docs/benchmarks again from the figures there";
 
 /// What a command has to say when it ends: whether all was well, or why it could not run.
 type CommandResult = Result<bool, String>;
@@ -53,6 +57,7 @@ fn run(mut args: Args) -> CommandResult {
         "tidy" => tidy::command(&workspace, args),
         "conformance" => conformance::command(&workspace, args),
         "interop" => interop::command(&workspace, args),
+        "compare" => compare::command(&workspace, args),
         "help" | "--help" | "-h" => {
             println!("{HELP}");
             Ok(true)

@@ -1,0 +1,94 @@
+//! What is measured: the rows of the tables.
+
+/// One scenario, run with `martlet bench`.
+pub(super) struct Scenario {
+    /// Its heading in the report.
+    pub(super) title: &'static str,
+    /// For file names, `--only` and the raw figures.
+    pub(super) key: &'static str,
+    /// Its words for `martlet bench`.
+    words: &'static str,
+    pub(super) kind: Kind,
+    /// Whether copying bytes is enough for it.
+    pub(super) copier: bool,
+}
+
+/// Which figures matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Messages from publishers to subscribers, as fast as it goes.
+    Load,
+    /// The same at a given rate: not the rate is of interest, but the latency.
+    Paced,
+    /// Connections: opened one after the other, then idle.
+    Connections,
+}
+
+/// In the order of the report.
+pub(super) const SCENARIOS: &[Scenario] = &[
+    load("pairs-10", "10 pairs, QoS 0, 64 B", "pairs 10", true),
+    load("pairs-2", "2 pairs, QoS 0, 64 B", "pairs 2", true),
+    load("fanout-100", "1 to 100 fan-out, QoS 0, 64 B", "fanout 100", true),
+    load("fanin-50", "50 to 1 fan-in, QoS 0, 64 B", "fanin 50", false),
+    load("pairs-4-4k", "4 pairs, QoS 0, 4 KiB", "pairs 4 --payload 4096", true),
+    load("pairs-10-qos1", "10 pairs, QoS 1, 64 B", "pairs 10 --qos 1", false),
+    load("pairs-10-qos2", "10 pairs, QoS 2, 64 B", "pairs 10 --qos 2", false),
+    load("fanout-100-qos1", "1 to 100 fan-out, QoS 1, 64 B", "fanout 100 --qos 1", false),
+    load("single-50", "50 pairs, one message under way each, QoS 0", "pairs 50 --window 1", true),
+    load(
+        "single-50-qos1",
+        "50 pairs, one message under way each, QoS 1",
+        "pairs 50 --window 1 --qos 1",
+        false,
+    ),
+    load(
+        "steady",
+        "100 pairs, 10,000 messages per second in all, QoS 0",
+        "pairs 100 --total-rate 10000",
+        true,
+    ),
+    Scenario {
+        title: "5,000 connections, each with one subscription",
+        key: "conns-5000",
+        words: "conns 5000 --concurrency 1",
+        kind: Kind::Connections,
+        copier: false,
+    },
+];
+
+const fn load(key: &'static str, title: &'static str, words: &'static str, copier: bool) -> Scenario {
+    Scenario { title, key, words, kind: Kind::Load, copier }
+}
+
+impl Scenario {
+    /// Everything for `martlet bench` but where the broker is.
+    pub(super) fn words(&self, quick: bool) -> Vec<&'static str> {
+        let time = match (self.kind, quick) {
+            (Kind::Load | Kind::Paced, false) => "--warm-up 1 --duration 3",
+            (Kind::Load | Kind::Paced, true) => "--warm-up 0.2 --duration 0.5",
+            (Kind::Connections, false) => "--idle 2",
+            (Kind::Connections, true) => "--idle 0.2",
+        };
+        // One of the peers admits nobody without Keep Alive.
+        let common = "--protocol-version 3.1.1 --keepalive 600 --quiet";
+        [self.words, time, common].into_iter().flat_map(str::split_whitespace).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SCENARIOS;
+
+    #[test]
+    fn keys_are_unique() {
+        for (at, scenario) in SCENARIOS.iter().enumerate() {
+            assert!(SCENARIOS[at + 1..].iter().all(|other| other.key != scenario.key));
+        }
+    }
+
+    #[test]
+    fn words_are_complete() {
+        let words = SCENARIOS[0].words(true).join(" ");
+        assert_eq!(words, "pairs 10 --warm-up 0.2 --duration 0.5 --protocol-version 3.1.1 --keepalive 600 --quiet");
+    }
+}
