@@ -12,6 +12,7 @@ use mqtt_session::{Refusal, Session, WillMessage};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::connection::Replays;
 use crate::outbox::Outbox;
 
 /// All sessions by client identifier.
@@ -37,6 +38,7 @@ pub(crate) struct Away {
     pub(crate) ends_at: Option<Instant>,
     /// What will be published, and when, unless the client returns ([MQTT-3.1.3-9]).
     pub(crate) will: Option<(WillMessage, Instant)>,
+    pub(crate) replays: Option<Box<Replays>>,
 }
 
 /// What others can ask of a connection.
@@ -55,6 +57,8 @@ pub(crate) enum Order {
 pub(crate) struct HandedOver {
     pub(crate) session: Session,
     pub(crate) outbox: Arc<Outbox>,
+    /// Retained messages that its subscriptions have not got yet.
+    pub(crate) replays: Option<Box<Replays>>,
 }
 
 /// The way to a connection's task.
@@ -119,10 +123,15 @@ impl Clients {
 
     /// Marks a client as away, unless another connection has claimed its identifier: then the parts come
     /// back.
-    pub(crate) fn leave(&self, client_id: &Arc<str>, handle: &Arc<Handle>, away: Away) -> Result<(), Away> {
+    pub(crate) fn leave(
+        &self,
+        client_id: &Arc<str>,
+        handle: &Arc<Handle>,
+        away: Away,
+    ) -> Result<(), Box<Away>> {
         let mut slots = self.slots.lock();
         if !is_owner(&slots, client_id, handle) {
-            return Err(away);
+            return Err(Box::new(away));
         }
         slots.insert(client_id.clone(), Slot::Away(away));
         self.away.fetch_add(1, Ordering::Relaxed);

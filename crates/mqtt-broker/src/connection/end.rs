@@ -11,6 +11,7 @@ use mqtt_transport::close_gracefully;
 use tokio::sync::oneshot;
 
 use super::dialogue::Dialogue;
+use super::replay::Replays;
 use super::{Connection, End, Link};
 use crate::clients::{Away, HandedOver, Handle, Order};
 use crate::core::Core;
@@ -108,19 +109,24 @@ fn note_end(dialogue: &Dialogue, end: &End) {
     }
 }
 
+/// What a connection leaves behind.
+struct Left {
+    finished: Finished,
+    outbox: Arc<Outbox>,
+    replays: Option<Box<Replays>>,
+}
+
 /// Decides what becomes of the session and the will.
 async fn settle(dialogue: Dialogue, end: End) {
-    let Dialogue { core, protocol, outbox, handle, .. } = dialogue;
-    let finished = protocol.finish();
+    let Dialogue { core, protocol, outbox, handle, replays, .. } = dialogue;
+    let left = Left { finished: protocol.finish(), outbox, replays: replays.into_rest() };
     match end {
-        End::Ordered(Order::HandOver { clean_start, to }) => {
-            hand_over(&core, finished, outbox, clean_start, to);
-        }
+        End::Ordered(Order::HandOver { clean_start, to }) => hand_over(&core, left, clean_start, to),
         _ => {
-            if let Some((finished, outbox)) = leave(&core, finished, outbox, &handle) {
+            if let Some(left) = leave(&core, left, &handle) {
                 // Another connection has claimed the identifier: its order is on the way.
                 let (clean_start, to) = next_hand_over(&handle).await;
-                hand_over(&core, finished, outbox, clean_start, to);
+                hand_over(&core, left, clean_start, to);
             }
         }
     }
@@ -140,14 +146,8 @@ async fn next_hand_over(handle: &Handle) -> (bool, oneshot::Sender<Option<Handed
 }
 
 /// Gives the session to the client's next connection, or ends it if that is not wanted.
-fn hand_over(
-    core: &Core,
-    finished: Finished,
-    outbox: Arc<Outbox>,
-    clean_start: bool,
-    to: oneshot::Sender<Option<HandedOver>>,
-) {
-    let Finished { session, session_expiry_s, will } = finished;
+fn hand_over(core: &Core, left: Left, clean_start: bool, to: oneshot::Sender<Option<HandedOver>>) {
+    let Left { finished: Finished { session, session_expiry_s, will }, outbox, replays } = left;
     let ends = clean_start || session_expiry_s == 0;
     // A will with a delay is not due: the client is back before the delay has passed ([MQTT-3.1.3-9]).
     if let Some(will) = will.filter(|will| ends || will.delay_interval_s == 0) {
@@ -157,23 +157,19 @@ fn hand_over(
         core.end_session(session, &outbox);
         // A receiver that is gone needs nothing.
         to.send(None).ok();
-    } else if let Err(Some(back)) = to.send(Some(HandedOver { session, outbox })) {
+    } else if let Err(Some(back)) = to.send(Some(HandedOver { session, outbox, replays })) {
         core.end_session(back.session, &back.outbox);
     }
 }
 
 /// Parks the session or ends it. Gives everything back if another connection owns the client by now.
-fn leave(
-    core: &Core,
-    finished: Finished,
-    outbox: Arc<Outbox>,
-    handle: &Arc<Handle>,
-) -> Option<(Finished, Arc<Outbox>)> {
-    let parks = finished.session_expiry_s > 0 && core.may_park();
+fn leave(core: &Core, left: Left, handle: &Arc<Handle>) -> Option<Left> {
+    let parks = left.finished.session_expiry_s > 0 && core.may_park();
     if !parks {
-        if !core.clients.release(&outbox.client_id, handle) {
-            return Some((finished, outbox));
+        if !core.clients.release(&left.outbox.client_id, handle) {
+            return Some(left);
         }
+        let Left { finished, outbox, .. } = left;
         // [MQTT-3.1.2-8]: the session ends now, so the will goes out now, whatever its delay.
         if let Some(will) = &finished.will {
             core.publish_will(will, &outbox);
@@ -181,16 +177,11 @@ fn leave(
         core.end_session(finished.session, &outbox);
         return None;
     }
-    park(core, finished, outbox, handle)
+    park(core, left, handle)
 }
 
-fn park(
-    core: &Core,
-    finished: Finished,
-    outbox: Arc<Outbox>,
-    handle: &Arc<Handle>,
-) -> Option<(Finished, Arc<Outbox>)> {
-    let Finished { session, session_expiry_s, will } = finished;
+fn park(core: &Core, left: Left, handle: &Arc<Handle>) -> Option<Left> {
+    let Left { finished: Finished { session, session_expiry_s, will }, outbox, replays } = left;
     let now = core.now();
     let lifetime = Duration::from_secs(session_expiry_s.into());
     let ends_at = if session_expiry_s == u32::MAX { None } else { now.checked_add(lifetime) };
@@ -208,12 +199,13 @@ fn park(
     }
     let epoch = core.index.new_key();
     let will_at = delayed.as_ref().map(|(_, at)| *at);
-    let away = Away { outbox: outbox.clone(), epoch, ends_at, will: delayed };
+    let away = Away { outbox: outbox.clone(), epoch, ends_at, will: delayed, replays };
     if let Err(away) = core.clients.leave(&outbox.client_id, handle, away) {
         let parked = core.store.unpark(&outbox.client_id).ok().flatten();
         let session = parked.map(|parked| parked.session).unwrap_or_default();
         let will = due_now.or(away.will.map(|(will, _)| will));
-        return Some((Finished { session, session_expiry_s, will }, outbox));
+        let finished = Finished { session, session_expiry_s, will };
+        return Some(Left { finished, outbox, replays: away.replays });
     }
     if let Some(at) = will_at {
         core.timetable.add(at, epoch, Due::Will, &outbox.client_id);

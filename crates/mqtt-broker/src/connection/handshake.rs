@@ -193,7 +193,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         publisher,
         waiting_for: Vec::new(),
         stall_deadline: None,
-        replays: Replays::default(),
+        replays: kept.replays.map_or_else(Replays::default, |rest| *rest),
         pausing: false,
         exchange: None,
         batch: Vec::new(),
@@ -254,7 +254,7 @@ async fn take_session(
                 core.end_session(Session::default(), &away.outbox);
                 return None;
             };
-            Some(HandedOver { session: parked.session, outbox: away.outbox })
+            Some(HandedOver { session: parked.session, outbox: away.outbox, replays: away.replays })
         }
     }
 }
@@ -262,5 +262,5 @@ async fn take_session(
 fn new_session(core: &Core, client_id: &Arc<str>) -> Result<HandedOver, mqtt_store::StoreError> {
     let queue = core.store.open_queue(client_id, core.settings.queue)?;
     let outbox = Outbox::new(core.index.new_key(), client_id.clone(), queue);
-    Ok(HandedOver { session: Session::new(), outbox: Arc::new(outbox) })
+    Ok(HandedOver { session: Session::new(), outbox: Arc::new(outbox), replays: None })
 }

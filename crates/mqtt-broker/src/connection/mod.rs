@@ -26,6 +26,7 @@ use tokio::time::Sleep;
 use crate::clients::Order;
 use crate::core::Core;
 use dialogue::Dialogue;
+pub(crate) use replay::Replays;
 
 /// What is known of a peer before it has said anything.
 #[derive(Clone, Copy, Debug, Default)]

@@ -11,7 +11,7 @@ use mqtt_topic::{TopicFilter, TopicName};
 
 /// The replays that a connection still has to send, one for each filter at most.
 #[derive(Debug, Default)]
-pub(super) struct Replays {
+pub(crate) struct Replays {
     /// In the order in which they are served.
     waiting: BTreeMap<u64, Replay>,
     by_filter: HashMap<Box<str>, u64>,
@@ -36,6 +36,10 @@ pub(super) struct Replay {
     subscription_ids: Option<Arc<[u32]>>,
     /// Read from the store and not yet sent, last first.
     page: Vec<Retained>,
+    /// The message that was sent last on this connection.
+    sent: Option<Retained>,
+    /// The topic that was sent last on an earlier one.
+    rewound_to: Option<TopicName<Box<str>>>,
     progress: Progress,
 }
 
@@ -71,6 +75,12 @@ impl Replays {
         self.waiting.first_entry().map(|entry| entry.into_mut())
     }
 
+    /// What is left for the session's next connection: as little as says where to go on.
+    pub(super) fn into_rest(mut self) -> Option<Box<Self>> {
+        self.waiting.values_mut().for_each(Replay::rewind);
+        (!self.waiting.is_empty()).then(|| Box::new(self))
+    }
+
     /// The first has been sent.
     pub(super) fn pop_first(&mut self) {
         if let Some((_, replay)) = self.waiting.pop_first() {
@@ -85,7 +95,15 @@ impl Replays {
 impl Replay {
     pub(super) fn new(filter: TopicFilter, subscription: Subscription) -> Self {
         let subscription_ids = subscription.identifier.map(|id| Arc::from([id]));
-        Self { filter, subscription, subscription_ids, page: Vec::new(), progress: Progress::Start }
+        Self {
+            filter,
+            subscription,
+            subscription_ids,
+            page: Vec::new(),
+            sent: None,
+            rewound_to: None,
+            progress: Progress::Start,
+        }
     }
 
     /// The next message, which stays here until [`advance`](Self::advance).
@@ -120,7 +138,18 @@ impl Replay {
 
     /// The message that was peeked at has been sent.
     pub(super) fn advance(&mut self) {
-        self.page.pop();
+        self.sent = self.page.pop();
+    }
+
+    /// Gives back what was read and not sent; it is read again when the replay goes on.
+    fn rewind(&mut self) {
+        if let Some(sent) = self.sent.take() {
+            self.rewound_to = Some(TopicName::assume_valid(sent.message.topic()).to_boxed());
+        }
+        if !self.page.is_empty() {
+            self.page = Vec::new();
+            self.progress = self.rewound_to.clone().map_or(Progress::Start, Progress::After);
+        }
     }
 
     fn delivery(&self, retained: &Retained) -> Delivery {

@@ -152,20 +152,52 @@ async fn invariant_7_a_repeated_subscription_restarts_its_replay() {
     assert_eq!(numbers, (0..10).collect::<Vec<_>>());
 }
 
+/// The replay belongs to the session: what was sent is repeated, the rest follows, each message once.
 #[tokio::test(start_paused = true)]
-async fn a_replay_ends_with_its_connection_and_its_messages_under_way_stay() {
-    let house = keeper(100).await;
-    let client = connect("narrow").clean(false).session_expiry_s(100);
-    let mut peer = house.connect(client.clone().receive_maximum(2)).await;
-    peer.subscribe("r/+", AtLeastOnce).await;
-    let under_way = [peer.expect_publish().await, peer.expect_publish().await];
-    peer.cut();
-    let mut back = house.connect(client).await;
-    for message in under_way {
-        let again = back.receive().await;
-        assert!(again.dup && again.retain);
-        assert_eq!(again.payload, message.payload);
+async fn a_replay_goes_on_with_the_next_connection_of_the_session() {
+    for taken_over in [false, true] {
+        let house = keeper(500).await;
+        let client = connect("narrow").clean(false).session_expiry_s(100);
+        let mut peer = house.connect(client.clone().receive_maximum(2)).await;
+        let both = mqtt_testkit::subscribe(1).filter("r/+", AtLeastOnce).filter("+/499", AtLeastOnce);
+        peer.subscribe_with(both).await;
+        let mut numbers = receive(&mut peer, 150).await;
+        let under_way = [peer.expect_publish().await, peer.expect_publish().await];
+        let mut back = if taken_over {
+            house.connect(client.clone()).await
+        } else {
+            peer.cut();
+            // Connections that take nothing change nothing.
+            for _ in 0..3 {
+                house.connect(client.clone().receive_maximum(2)).await.cut();
+                settle().await;
+            }
+            house.connect(client.clone()).await
+        };
+        for message in under_way {
+            let again = back.receive().await;
+            assert!(again.dup && again.retain);
+            assert_eq!(again.payload, message.payload);
+            numbers.push(crate::wires::number(&again.payload));
+        }
+        numbers.extend(receive(&mut back, 348).await);
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..500).collect::<Vec<_>>());
+        assert_eq!(receive(&mut back, 1).await, [499], "of the second subscription");
+        back.expect_silence().await;
     }
+}
+
+/// With the session its replays end.
+#[tokio::test(start_paused = true)]
+async fn a_clean_start_gets_nothing_of_an_old_replay() {
+    let house = keeper(100).await;
+    let client = connect("narrow").clean(false).session_expiry_s(100).receive_maximum(1);
+    let mut peer = house.connect(client.clone()).await;
+    peer.subscribe("r/+", AtLeastOnce).await;
+    peer.expect_publish().await;
+    house.connect(client.clone().clean(true)).await.expect_silence().await;
+    let mut back = house.connect(client).await;
     back.expect_silence().await;
 }
 
