@@ -162,7 +162,7 @@ impl Builder {
         Ok(Broker { core, running: Arc::new(running) })
     }
 
-    fn into_core(self) -> Core {
+    pub(crate) fn into_core(self) -> Core {
         let limits = &self.settings.limits;
         let queue = &self.settings.queue;
         // A queue that is full drops, so publishers have to wait before it is.

@@ -340,3 +340,6 @@ impl Core {
         self.end_session(session, &away.outbox);
     }
 }
+
+#[cfg(test)]
+mod tests;

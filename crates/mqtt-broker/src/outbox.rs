@@ -469,3 +469,6 @@ fn refusal(link: &Link, qos: QoS, limits: &OutboxLimits) -> Option<DropReason> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
