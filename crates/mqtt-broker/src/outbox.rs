@@ -157,11 +157,11 @@ impl Outbox {
             }
             Pushed::Refused(delivery, reason) => dropped.push((delivery, reason)),
         }
-        let congested = state.note_pressure(limits, now);
-        self.strained.store(congested, Ordering::Relaxed);
         let online = state.is_online();
+        let congested = state.note_pressure(limits, now);
+        let alarm = self.note_strain(congested);
         drop(state);
-        let signals = Signals { wake: online && self.announce(), congested };
+        let signals = Signals { wake: online && (self.announce() || alarm), congested };
         PushOutcome { signals, dropped }
     }
 
@@ -179,9 +179,20 @@ impl Outbox {
         state.batch_messages += batch.messages() as usize;
         state.batches.push_back(WaitingBatch { batch: batch.clone(), after });
         let congested = state.note_pressure(limits, now);
-        self.strained.store(congested, Ordering::Relaxed);
+        let alarm = self.note_strain(congested);
         drop(state);
-        Some(Signals { wake: self.announce(), congested })
+        Some(Signals { wake: self.announce() || alarm, congested })
+    }
+
+    /// Remembers whether publishers wait. Whether the owner has to know: it may be waiting itself, and not
+    /// reading the acknowledgements that make room here.
+    fn note_strain(&self, strained: bool) -> bool {
+        strained && !self.strained.swap(strained, Ordering::Relaxed)
+    }
+
+    /// Whether publishers wait, or will with their next message.
+    pub(crate) fn is_strained(&self) -> bool {
+        self.strained.load(Ordering::Relaxed)
     }
 
     /// Whether the owner has to be woken: it does not know yet that something waits.
@@ -275,6 +286,7 @@ impl Outbox {
         let stalls_at = last_progress + limits.stall_timeout;
         if stalls_at <= now {
             state.link = Link::Online { pressure: Pressure::Stalled, in_batches };
+            self.strained.store(false, Ordering::Relaxed);
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
@@ -304,6 +316,7 @@ impl Outbox {
         let mut state = self.state.lock();
         state.link = Link::Online { pressure: Pressure::Relaxed, in_batches };
         self.online.store(true, Ordering::Relaxed);
+        self.strained.store(false, Ordering::Relaxed);
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.announced.store(true, Ordering::Release);

@@ -142,7 +142,8 @@ impl Dialogue {
         self.publisher.burst_over(now);
         for outbox in self.publisher.touched.congested.drain(..) {
             // Its own outbox is emptied by this very task.
-            if !Arc::ptr_eq(&outbox, &self.outbox) {
+            let own = Arc::ptr_eq(&outbox, &self.outbox);
+            if !own && !self.waiting_for.iter().any(|other| Arc::ptr_eq(other, &outbox)) {
                 self.waiting_for.push(outbox);
             }
         }
@@ -158,7 +159,10 @@ impl Dialogue {
         self.waiting_for
             .retain(|outbox| matches!(outbox.poll_room(cx, limits, now, &mut deadline), Poll::Pending));
         self.stall_deadline = deadline;
-        self.waiting_for.is_empty()
+        // Others wait for this client in turn, and it is its acknowledgements that make room: they come in
+        // the same stream as the messages that have to wait.
+        let awaited = self.protocol.window_free() == 0 && self.outbox.is_strained();
+        self.waiting_for.is_empty() || awaited
     }
 
     /// Leaves the slow receivers that this client waits for.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use mqtt_broker::Settings;
 use mqtt_codec::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
-use mqtt_codec::ReasonCode;
+use mqtt_codec::{Packet, ReasonCode};
 use mqtt_session::DropReason;
-use mqtt_testkit::{Peer, connect, publish, will};
+use mqtt_testkit::{Peer, connect, puback, pubcomp, publish, pubrec, will};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::harness::{Harness, broker_with, expect_violation};
@@ -139,6 +139,92 @@ async fn clients_that_publish_to_themselves_do_not_wait_for_themselves() {
         let mut client = timeout(HOUR / 2, source.finish()).await.expect("it is read from all the time");
         assert_eq!(receive(&mut client, MESSAGES).await, count_to(MESSAGES));
         assert_eq!(house.broker.metrics().dropped_total(), 0);
+    }
+}
+
+/// Acknowledgements come the same way as messages: whoever is needed to make room must go on being read.
+#[tokio::test(start_paused = true)]
+async fn clients_that_feed_each_other_and_acknowledge_never_stall() {
+    for qos in [AtLeastOnce, ExactlyOnce] {
+        let house = broker_with(|settings| settings.limits.outbox_bytes_high = 16 << 10).await;
+        let began = Instant::now();
+        let mut busy = Vec::new();
+        for (name, other) in [("a", "b"), ("b", "a")] {
+            let mut peer = house.connect(connect(name).receive_maximum(20)).await;
+            peer.subscribe(name, qos).await;
+            busy.push((peer, other));
+        }
+        let mut tasks = Vec::new();
+        for (mut peer, other) in busy {
+            tasks.push(tokio::spawn(async move {
+                let mut expected = 0;
+                for number in 0..MESSAGES {
+                    // Writes ahead, as fast as the pipe takes it; QoS 0, so that no window holds it back.
+                    peer.send(publish(other).payload(payload(number)).qos1(1 + number as u16)).await;
+                    while number - expected.min(number) > 200 {
+                        take_one(&mut peer, &mut expected).await;
+                    }
+                }
+                while expected < MESSAGES {
+                    take_one(&mut peer, &mut expected).await;
+                }
+            }));
+        }
+        for task in tasks {
+            task.await.expect("both get everything");
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO, "{qos:?}");
+        assert_eq!(house.broker.metrics().dropped_total(), 0);
+    }
+}
+
+/// A client that passes on what it gets is as slow as the slowest behind it, and does not count as stalled.
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_slows_down_the_whole_chain_before_it() {
+    let house = broker_with(|settings| settings.limits.outbox_bytes_high = 16 << 10).await;
+    let mut slow = connect_narrow(&house, connect("slow"), 1024).await;
+    slow.subscribe("end", AtMostOnce).await;
+    let mut middle = connect_narrow(&house, connect("middle").receive_maximum(10), 4096).await;
+    middle.subscribe("start", AtLeastOnce).await;
+    let first = connect_narrow(&house, connect("first"), 4096).await;
+    let source = Source::start(first, "start", AtLeastOnce, 600, PAYLOAD_BYTES);
+    let passing_on = tokio::spawn(async move {
+        for expected in 0..600 {
+            let message = middle.receive().await;
+            assert_eq!(crate::wires::number(&message.payload), expected);
+            middle.publish(publish("end").payload(message.payload)).await;
+        }
+        middle
+    });
+    for expected in 0..600 {
+        assert_eq!(receive(&mut slow, 1).await, [expected]);
+        sleep(Duration::from_millis(500)).await;
+    }
+    passing_on.await.expect("it passes everything on").ping().await;
+    source.finish().await.ping().await;
+    assert_eq!(house.broker.metrics().dropped_total(), 0);
+}
+
+fn payload(number: usize) -> Vec<u8> {
+    let mut payload = format!("{number} ").into_bytes();
+    payload.resize(PAYLOAD_BYTES, b'.');
+    payload
+}
+
+/// Reads one packet; a message must be the next one and is acknowledged.
+async fn take_one(peer: &mut Peer, expected: &mut usize) {
+    let packet = peer.expect_packet().await;
+    match packet.packet() {
+        Packet::Publish(message) => {
+            assert_eq!(crate::wires::number(message.payload), *expected);
+            *expected += 1;
+            let packet_id = message.packet_id.map_or(0, Into::into);
+            let answer = if message.qos == AtLeastOnce { puback(packet_id) } else { pubrec(packet_id) };
+            peer.send(answer).await;
+        }
+        Packet::Pubrel(ack) => peer.send(pubcomp(ack.packet_id.get())).await,
+        Packet::Puback(_) => {}
+        other => panic!("unexpected {other:?}"),
     }
 }
 
