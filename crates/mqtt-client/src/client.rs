@@ -109,11 +109,14 @@ impl Client {
     /// Subscribes one filter at one quality of service.
     ///
     /// # Errors
-    /// As [`subscribe`](Self::subscribe).
+    /// As [`subscribe`](Self::subscribe), and if the server refuses.
     pub async fn subscribe_one(&self, filter: &str, qos: QoS) -> Result<Subscription, ClientError> {
         let options = SubscriptionOptions { qos, ..SubscriptionOptions::default() };
-        let (subscription, _) = self.subscribe(&[(filter, options)], PropertiesBuf::new()).await?;
-        Ok(subscription)
+        let (subscription, answers) = self.subscribe(&[(filter, options)], PropertiesBuf::new()).await?;
+        match answers.into_iter().find(|reason| reason.is_error()) {
+            Some(reason) => Err(ClientError::Refused(reason)),
+            None => Ok(subscription),
+        }
     }
 
     /// Ends subscriptions; returns the server's answer for each filter (none from 3.x servers).

@@ -36,6 +36,8 @@ struct Driver {
     subscriptions: Subscriptions,
     waker: Arc<AtomicWaker>,
     random: RandomState,
+    /// Connections in a row that were established and did not last: the pauses go on growing over them.
+    short_lived: u32,
 }
 
 /// What happens after a connection.
@@ -59,6 +61,7 @@ pub(crate) async fn start(options: Options) -> Result<Started, ConnectError> {
         subscriptions: Subscriptions::new(options.incoming_max, waker.clone()),
         outbound: Outbound::default(),
         random: RandomState::new(),
+        short_lived: 0,
         options,
         commands,
         status,
@@ -101,7 +104,10 @@ impl Driver {
             waker: &self.waker,
         };
         let mut link = Link::new(admitted, &mut work);
+        let began = tokio::time::Instant::now();
         let end = poll_fn(|cx| link.poll(cx, &mut work)).await;
+        let lasted = began.elapsed() >= self.options.reconnect.unwrap_or_default().longest;
+        self.short_lived = if lasted { 0 } else { self.short_lived.saturating_add(1) };
         let session = link.close(&end).await;
         self.subscriptions.connection_lost();
         let after = match end {
@@ -128,7 +134,8 @@ impl Driver {
         let mut attempts = 0;
         loop {
             self.status.send_replace(Status::Reconnecting { attempts, cause });
-            self.pause(&backoff, attempts).await?;
+            let tried = self.short_lived.saturating_sub(1).saturating_add(attempts);
+            self.pause(&backoff, tried).await?;
             match admit(&self.options, &self.client_id, self.starts_clean(), session).await {
                 Ok(admitted) => return Ok(admitted),
                 Err(failed) => {

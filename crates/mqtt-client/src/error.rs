@@ -48,6 +48,10 @@ pub enum ClientError {
     NotEncodable,
     /// No answer came in time.
     TimedOut,
+    /// The server refused the subscription.
+    Refused(ReasonCode),
+    /// The server offers no such quality of service, or no retained messages.
+    NotOffered,
 }
 
 impl fmt::Display for ConnectError {
@@ -87,6 +91,8 @@ impl From<EncodeError> for ConnectError {
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Refused(reason) => return write!(f, "the server refused: {reason}"),
+            Self::NotOffered => "the server does not offer this",
             Self::Closed => "the client has ended",
             Self::SessionLost => "the server forgot the session",
             Self::TooLarge => "larger than the server accepts",

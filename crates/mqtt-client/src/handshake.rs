@@ -26,6 +26,8 @@ pub(crate) struct Admitted {
     pub(crate) writer: FrameWriter,
     pub(crate) protocol: Protocol,
     pub(crate) welcome: Welcome,
+    /// Whether the session of the connection before goes on.
+    pub(crate) session_kept: bool,
 }
 
 /// QoS 1 and QoS 2 messages under way at most, whatever the server allows.
@@ -90,8 +92,9 @@ fn join(
     };
     let now = tokio::time::Instant::now().into_std();
     // Without session present, what was kept here has no counterpart any more ([MQTT-3.2.2-5]).
-    let (session, forgotten) =
-        if connack.session_present { (session, None) } else { (Session::new(), Some(session)) };
+    // A 3.1 server cannot say it; one that was asked for its session is taken to have it.
+    let session_kept = connack.session_present || !options.version.has_session_present() && !clean_start;
+    let (session, forgotten) = if session_kept { (session, None) } else { (Session::new(), Some(session)) };
     let connect = connect(options, client_id, clean_start, &properties);
     match Protocol::client(&connect, &connack, announced(options), INFLIGHT_MAX, session, now) {
         Ok(protocol) => {
@@ -101,7 +104,8 @@ fn join(
                 properties: owned(&connack),
             };
             let writer = FrameWriter::new();
-            Ok(Admitted { stream: opened.stream, reader: opened.reader, writer, protocol, welcome })
+            let Opened { stream, reader, .. } = opened;
+            Ok(Admitted { stream, reader, writer, protocol, welcome, session_kept })
         }
         Err(violation) => Err(Box::new((violation.into(), forgotten.unwrap_or_default()))),
     }

@@ -76,12 +76,15 @@ impl Link {
     /// Takes an admitted connection into use: sends again what the server has not acknowledged, and
     /// subscribes again if it has forgotten.
     pub(crate) fn new(admitted: Admitted, work: &mut Work<'_>) -> Self {
-        let Admitted { stream, reader, mut writer, mut protocol, welcome } = admitted;
+        let Admitted { stream, reader, mut writer, mut protocol, welcome, session_kept } = admitted;
+        work.outbound.offered(welcome.properties.as_properties());
         let start = now();
         let lost = protocol.resume(start, writer.buffer());
         work.outbound.give_up(&lost);
-        if !welcome.session_present {
+        if !session_kept {
             work.outbound.session_lost();
+        }
+        if !welcome.session_present {
             work.subscriptions.renew(&mut protocol, writer.buffer());
         }
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));

@@ -82,7 +82,8 @@ pub struct Will {
 /// clients do not come back at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Backoff {
-    /// Before the second attempt; doubled after each failure. The first attempt comes at once.
+    /// Before the second attempt; doubled after each failure. The first attempt comes at once, unless the
+    /// connection before it did not last either: one that was shorter than `longest` counts as a failure.
     pub first: Duration,
     /// The longest pause.
     pub longest: Duration,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use hashbrown::HashMap;
-use mqtt_codec::{PacketId, QoS, ReasonCode};
+use mqtt_codec::{PacketId, Properties, QoS, ReasonCode};
 use mqtt_session::{Completed, Delivery, DropReason, Protocol};
 
 use crate::ClientError;
@@ -16,6 +16,9 @@ pub(crate) struct Outbound {
     waiting: VecDeque<Outgoing>,
     under_way: HashMap<PacketId, UnderWay>,
     sent: u64,
+    /// What the server of the present connection takes.
+    maximum_qos: QoS,
+    retain_available: bool,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,12 @@ struct UnderWay {
 impl Outbound {
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
         self.waiting.push_back(outgoing);
+    }
+
+    /// A server admitted the client, and said this in its CONNACK.
+    pub(crate) fn offered(&mut self, connack: Properties<'_>) {
+        self.maximum_qos = connack.maximum_qos().unwrap_or(QoS::ExactlyOnce);
+        self.retain_available = connack.retain_available().unwrap_or(true);
     }
 
     pub(crate) fn waiting_len(&self) -> usize {
@@ -71,6 +80,11 @@ impl Outbound {
         now: Instant,
         out: &mut Vec<u8>,
     ) {
+        // The server would close the connection over it.
+        if delivery.hop.qos > self.maximum_qos || delivery.hop.retain && !self.retain_available {
+            tell(answer, Err(ClientError::NotOffered));
+            return;
+        }
         match protocol.deliver(delivery.clone(), now, out) {
             Ok(None) => tell(answer, Ok(ReasonCode::Success)),
             Ok(Some(id)) => {
@@ -85,7 +99,13 @@ impl Outbound {
     /// The server acknowledged a message to the end.
     pub(crate) fn complete(&mut self, completed: &Completed) {
         if let Some(done) = self.under_way.remove(&completed.packet_id) {
-            tell(done.answer, Ok(completed.reason));
+            // A PUBREL that was repeated on a new connection finds nothing where the PUBCOMP was lost: the
+            // message had arrived.
+            let reason = match completed.reason {
+                ReasonCode::PacketIdentifierNotFound => ReasonCode::Success,
+                reason => reason,
+            };
+            tell(done.answer, Ok(reason));
         }
     }
 

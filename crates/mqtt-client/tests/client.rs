@@ -318,3 +318,81 @@ async fn the_connect_says_what_the_options_say() {
     peer.send(connack(Version::V3_1_1, false, 0)).await;
     attempt.await.expect("no panic").expect("admitted");
 }
+
+/// Two clients with one identifier, or a message that a server never takes, must not make a busy loop.
+#[tokio::test(start_paused = true)]
+async fn connections_that_do_not_last_make_the_pauses_grow() {
+    let (_client, mut peer, mut server) = connected(|options| options).await;
+    let start = tokio::time::Instant::now();
+    let mut pauses = Vec::new();
+    for _ in 0..6 {
+        let before = start.elapsed();
+        peer.cut();
+        peer = server.admit(true).await;
+        pauses.push(start.elapsed() - before);
+    }
+    assert!(pauses[0] < Duration::from_millis(10), "the first attempt comes at once: {pauses:?}");
+    // Doubled each time and at most halved by chance, so two steps always show.
+    assert!(pauses[5] > pauses[3] && pauses[3] > pauses[1], "{pauses:?}");
+    assert!(pauses[5] > Duration::from_secs(3), "{pauses:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_pubcomp_does_not_turn_success_into_an_error() {
+    let (client, mut peer, mut server) = connected(|options| options.resume(100)).await;
+    let publication = Publication::new("t", "x").qos(QoS::ExactlyOnce);
+    let pending = client.publish_nowait(publication).await.expect("accepted");
+    let id = peer.expect_publish().await.packet_id;
+    peer.send(pubrec(id)).await;
+    assert_eq!(peer.expect_packet().await.bytes()[0], 0x62);
+    peer.cut();
+    let mut peer = server.admit(true).await;
+    assert_eq!(peer.expect_packet().await.bytes()[0], 0x62);
+    peer.send(raw(0x70).u16(id).byte(0x92).finish()).await;
+    assert_eq!(pending.wait().await, Ok(ReasonCode::Success));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_subscription_is_an_error() {
+    let (client, mut peer, _server) = connected(|options| options).await;
+    let (answer, ()) = tokio::join!(client.subscribe_one("a", QoS::AtMostOnce), suback(&mut peer, 0x87));
+    assert_eq!(answer.err(), Some(ClientError::Refused(ReasonCode::NotAuthorized)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_does_not_offer_is_not_sent() {
+    let (options, mut server) = scripted(Version::V5);
+    let limited = async {
+        let mut peer = server.accept().await;
+        // Maximum QoS 1, Retain Available 0.
+        peer.send(raw(0x20).byte(0).byte(0).properties(&[0x24, 1, 0x25, 0]).finish()).await;
+        peer
+    };
+    let (client, mut peer) = tokio::join!(Client::connect(options), limited);
+    let client = client.expect("admitted").0;
+    let exactly = Publication::new("t", "x").qos(QoS::ExactlyOnce);
+    assert_eq!(client.publish(exactly).await, Err(ClientError::NotOffered));
+    assert_eq!(client.publish(Publication::new("t", "x").retain()).await, Err(ClientError::NotOffered));
+    assert_eq!(client.publish(Publication::new("t", "y")).await, Ok(ReasonCode::Success));
+    assert_eq!(peer.expect_publish().await.payload, b"y");
+}
+
+/// A 3.1 CONNACK cannot say whether the session is there, so what was under way goes on under its identifier.
+#[tokio::test(start_paused = true)]
+async fn a_3_1_session_goes_on_without_session_present() {
+    let (options, mut server) = scripted(Version::V3_1);
+    let (client, peer) = tokio::join!(Client::connect(options.resume(0)), server.admit(false));
+    let (client, mut peer) = (client.expect("admitted").0, peer);
+    let publication = Publication::new("t", "x").qos(QoS::ExactlyOnce);
+    let pending = client.publish_nowait(publication).await.expect("accepted");
+    let id = peer.expect_publish().await.packet_id;
+    peer.cut();
+    let mut peer = server.admit(false).await;
+    let again = peer.expect_publish().await;
+    assert!(again.dup);
+    assert_eq!(again.packet_id, id);
+    peer.send(pubrec(id)).await;
+    assert_eq!(peer.expect_packet().await.bytes()[0], 0x62);
+    peer.send(pubcomp(id)).await;
+    assert_eq!(pending.wait().await, Ok(ReasonCode::Success));
+}

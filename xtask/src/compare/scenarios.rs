@@ -89,6 +89,9 @@ mod tests {
     #[test]
     fn words_are_complete() {
         let words = SCENARIOS[0].words(true).join(" ");
-        assert_eq!(words, "pairs 10 --warm-up 0.2 --duration 0.5 --protocol-version 3.1.1 --keepalive 600 --quiet");
+        assert_eq!(
+            words,
+            "pairs 10 --warm-up 0.2 --duration 0.5 --protocol-version 3.1.1 --keepalive 600 --quiet"
+        );
     }
 }
