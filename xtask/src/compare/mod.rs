@@ -31,7 +31,7 @@ const RUNS_DEFAULT: usize = 3;
 const REPORT: &str = "docs/benchmarks";
 const RESULTS: &str = "results.json";
 /// How long each measurement waits for a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What to measure.
 struct Options {
