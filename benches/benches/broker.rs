@@ -32,7 +32,7 @@ struct Client {
 impl Client {
     async fn connect(broker: &Broker, client_id: &str) -> Self {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
-        broker.attach(Connection::boxed(far), Peer { address: None, anonymous_allowed: true });
+        broker.attach(Connection::boxed(far), Peer::anonymous());
         let mut client = Self { stream: near, rest: Vec::new(), out: Vec::new() };
         client.put(&Packet::Connect(Connect {
             version: Version::V5,

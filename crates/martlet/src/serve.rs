@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use mqtt_broker::{Broker, ListenerSettings};
+use mqtt_broker::Broker;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, info, warn};
@@ -80,8 +80,7 @@ async fn serve(configuration: Configuration, addresses_file: Option<&Path>) -> R
 async fn start(configuration: Configuration) -> Result<Broker, Failure> {
     let mut builder = Broker::builder().settings(configuration.settings);
     for entry in configuration.listeners {
-        let allow_anonymous = entry.allow_anonymous.expect("a resolved listener knows");
-        builder = builder.listen(ListenerSettings { url: entry.url, allow_anonymous });
+        builder = builder.listen(entry.into_settings());
     }
     builder.start().await.map_err(Failure::failed)
 }

@@ -9,7 +9,7 @@ use mqtt_broker::{Broker, ListenerSettings};
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::args().nth(1).unwrap_or_else(|| "0".into());
     let url = format!("tcp://127.0.0.1:{port}").parse()?;
-    let broker = Broker::builder().listen(ListenerSettings { url, allow_anonymous: true }).start().await?;
+    let broker = Broker::builder().listen(ListenerSettings::new(url).allow_anonymous()).start().await?;
     println!("listening on {}", broker.addresses()[0]);
     tokio::signal::ctrl_c().await?;
     broker.shutdown().await;

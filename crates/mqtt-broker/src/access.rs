@@ -7,6 +7,9 @@ use std::sync::Arc;
 use mqtt_codec::{QoS, ReasonCode, Version};
 use mqtt_session::Refusal;
 use mqtt_topic::{TopicFilter, TopicName};
+use mqtt_transport::Certificate;
+
+use crate::listening::ListenerRules;
 
 /// What a client shows when it connects.
 #[derive(Clone, Copy, Debug)]
@@ -17,12 +20,16 @@ pub struct Login<'a> {
     pub version: Version,
     /// Where it comes from; `None` for a stream that an embedder attached without an address.
     pub address: Option<SocketAddr>,
-    /// User name, if it gave one.
+    /// The listener it came through, with the rules for its clients.
+    pub listener: &'a ListenerRules,
+    /// The certificate that it proved to own.
+    pub certificate: Option<&'a Certificate>,
+    /// User name: that of the certificate if the listener takes names from there, else what the CONNECT says.
     pub username: Option<&'a str>,
+    /// Whether the user name is that of the certificate, so that no password is needed to believe it.
+    pub username_proven: bool,
     /// Password, if it gave one.
     pub password: Option<&'a [u8]>,
-    /// Whether its listener admits clients that show nothing.
-    pub anonymous_allowed: bool,
 }
 
 /// A client that was admitted.
@@ -34,6 +41,10 @@ pub struct Identity {
     pub username: Option<Arc<str>>,
     /// Where it comes from.
     pub address: Option<SocketAddr>,
+    /// The listener it came through.
+    pub listener: Arc<ListenerRules>,
+    /// The certificate that it proved to own.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// Decides on logins and topics. Called on the connections' own tasks, so it must not block.
@@ -59,12 +70,14 @@ pub trait Access: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Admits whoever comes through a listener that allows anonymous clients, and nobody else.
+/// Admits whoever comes through a listener that allows anonymous clients or shows a certificate that gives it a user name,
+/// and nobody else.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnonymousOnly;
 
 impl Access for AnonymousOnly {
     fn authenticate(&self, login: &Login<'_>) -> Result<(), Refusal> {
-        if login.anonymous_allowed { Ok(()) } else { Err(ReasonCode::NotAuthorized.into()) }
+        let admitted = login.listener.allow_anonymous || login.username_proven;
+        if admitted { Ok(()) } else { Err(ReasonCode::NotAuthorized.into()) }
     }
 }

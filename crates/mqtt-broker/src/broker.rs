@@ -3,15 +3,13 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use hashbrown::HashMap;
 use mqtt_codec::QoS;
 use mqtt_session::{AuthenticationMethod, Message, Refusal};
 use mqtt_store::{MemoryStore, Store};
 use mqtt_topic::TopicName;
-use mqtt_transport::{Connection as Stream, Incoming, Listener, ListenerOptions, Url};
+use mqtt_transport::{Connection as Stream, Url};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -23,21 +21,13 @@ use crate::connection::{Peer, serve};
 use crate::core::Core;
 use crate::drops::{DropLedger, Dropped};
 use crate::index::Index;
+use crate::listening::{ListenerSettings, Listening, Open, Place};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outbox::OutboxLimits;
 use crate::peers::Peers;
 use crate::sweep::{Sweep, sweep_retained};
 use crate::timetable::Timetable;
 use crate::{Settings, sys};
-
-/// A place where connections come in.
-#[derive(Clone, Debug)]
-pub struct ListenerSettings {
-    /// Scheme, address, port (0 for any free one) and path.
-    pub url: Url,
-    /// Whether clients are admitted that do not show who they are.
-    pub allow_anonymous: bool,
-}
 
 /// Puts a broker together.
 #[derive(Debug, Default)]
@@ -74,21 +64,8 @@ struct Running {
     open: Arc<Open>,
 }
 
-/// Counts connections, and tells when none is left.
-#[derive(Debug)]
-struct Open {
-    count: AtomicUsize,
-    none_left: tokio::sync::Notify,
-}
-
-/// One open connection; gives its place back when dropped.
-struct Place(Arc<Open>);
-
 /// Keys of this node's sessions are counted from 1 and never come so far.
 const FOREIGN_KEYS: u64 = 1 << 63;
-
-/// A full table of file descriptors is not worth a busy loop.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 impl Builder {
     /// Replaces all settings.
@@ -143,20 +120,19 @@ impl Builder {
     pub async fn start(self) -> Result<Broker, StartError> {
         let mut bound = Vec::new();
         for listener in &self.listeners {
-            let opened = Listener::bind(&listener.url, ListenerOptions::default()).await;
-            let opened = opened.map_err(|source| StartError { url: listener.url.clone(), source })?;
-            bound.push((opened, listener.allow_anonymous));
+            let opened = Listening::bind(listener).await;
+            bound.push(opened.map_err(|source| StartError { url: listener.url.clone(), source })?);
         }
-        let open = Arc::new(Open { count: AtomicUsize::new(0), none_left: tokio::sync::Notify::new() });
-        let urls = bound.iter().map(|(listener, _)| listener.url().clone()).collect();
+        let open = Arc::new(Open::default());
+        let urls = bound.iter().map(|listening| listening.url().clone()).collect();
         let core = Arc::new(self.into_core());
         let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
         tasks.push(tokio::spawn(sweep_retained(core.clone())));
         if let Some(interval) = core.settings.sys.interval {
             tasks.push(tokio::spawn(sys::publish_regularly(core.clone(), interval)));
         }
-        for (listener, anonymous_allowed) in bound {
-            tasks.push(tokio::spawn(accept(core.clone(), listener, anonymous_allowed, open.clone())));
+        for listening in bound {
+            tasks.push(tokio::spawn(listening.accept(core.clone(), open.clone())));
         }
         let running = Running { urls, tasks: Mutex::new(tasks), open };
         Ok(Broker { core, running: Arc::new(running) })
@@ -210,7 +186,7 @@ impl Broker {
 
     /// Serves a stream as a new connection: an in-memory pipe, or one that an embedder accepted itself.
     pub fn attach(&self, stream: impl Into<Stream>, peer: Peer) {
-        let Some(place) = take_place(&self.core, &self.running.open) else { return };
+        let Some(place) = Place::take(&self.core, &self.running.open, None) else { return };
         let until = Instant::now() + self.core.settings.limits.connect_timeout;
         let (core, stream) = (self.core.clone(), stream.into());
         tokio::spawn(async move {
@@ -259,83 +235,12 @@ impl Broker {
         for handle in self.core.clients.online() {
             handle.order(Order::ShutDown);
         }
-        let all_ended = async {
-            loop {
-                let none_left = open.none_left.notified();
-                if open.count.load(Ordering::Acquire) == 0 {
-                    return;
-                }
-                none_left.await;
-            }
-        };
         let timeout = self.core.settings.limits.shutdown_timeout;
-        if tokio::time::timeout(timeout, all_ended).await.is_err() {
-            tracing::warn!(
-                connections = open.count.load(Ordering::Relaxed),
-                "connections did not end in time"
-            );
+        if tokio::time::timeout(timeout, open.none_left()).await.is_err() {
+            tracing::warn!(connections = open.count(), "connections did not end in time");
         }
         for task in self.running.tasks.lock().drain(..) {
             task.abort();
-        }
-    }
-}
-
-/// Accepts until the broker stops. Each connection's handshake runs in its own task.
-async fn accept(core: Arc<Core>, listener: Listener, anonymous_allowed: bool, open: Arc<Open>) {
-    let mut stopping = core.stopping.subscribe();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
-        };
-        match accepted {
-            Ok(incoming) => {
-                let Some(place) = take_place(&core, &open) else { continue };
-                tokio::spawn(welcome(core.clone(), incoming, anonymous_allowed, place));
-            }
-            Err(error) => {
-                tracing::error!(listener = %listener.url(), %error, "cannot accept");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn welcome(core: Arc<Core>, incoming: Incoming, anonymous_allowed: bool, place: Place) {
-    let peer = Peer { address: Some(incoming.peer()), anonymous_allowed };
-    let until = Instant::now() + core.settings.limits.connect_timeout;
-    let handshake = Box::pin(tokio::time::timeout_at(until, incoming.handshake()));
-    match core.unless_stopping(handshake).await {
-        None => {}
-        Some(Ok(Ok(stream))) => serve(core, stream, peer, until).await,
-        Some(Ok(Err(error))) => {
-            core.metrics.connects_failed.add(1);
-            tracing::debug!(address = ?peer.address, %error, "handshake failed");
-        }
-        Some(Err(_)) => {
-            core.metrics.connects_failed.add(1);
-            tracing::debug!(address = ?peer.address, "no handshake in time");
-        }
-    }
-    drop(place);
-}
-
-fn take_place(core: &Core, open: &Arc<Open>) -> Option<Place> {
-    let before = open.count.fetch_add(1, Ordering::AcqRel);
-    let place = Place(open.clone());
-    if before >= core.settings.limits.connections_max || *core.stopping.borrow() {
-        core.metrics.connections_refused.add(1);
-        return None;
-    }
-    core.metrics.connections_accepted.add(1);
-    Some(place)
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.0.none_left.notify_waiters();
         }
     }
 }

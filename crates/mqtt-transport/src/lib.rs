@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod certificate;
 mod close;
 mod connect;
 mod connection;
@@ -10,6 +11,7 @@ mod url;
 mod writer;
 mod ws;
 
+pub use certificate::{Certificate, CertificateField};
 pub use close::{CloseOutcome, DRAIN_BYTES_MAX, close_gracefully};
 pub use connect::connect;
 pub use connection::{BoxStream, Connection, Stream};

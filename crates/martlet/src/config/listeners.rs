@@ -17,7 +17,13 @@ pub(crate) fn resolve(
         let allowed = entry.allow_anonymous.or(anonymous);
         match allowed.unwrap_or_else(|| entry.is_loopback()) {
             true => entry.allow_anonymous = Some(true),
-            false => problems.push(Problem { place, message: nobody_could_enter(&entry, allowed) }),
+            false => {
+                problems.push(Problem { place: place.clone(), message: nobody_could_enter(&entry, allowed) })
+            }
+        }
+        if entry.rules.version_min > entry.rules.version_max {
+            let message = format!("{}: `version_min` is above `version_max`: no version is left", entry.url);
+            problems.push(Problem { place, message });
         }
         entries.push(entry);
     }

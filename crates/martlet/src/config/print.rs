@@ -64,7 +64,9 @@ fn section_head(out: &mut String, section: &str, about: &str) {
 
 fn listener(out: &mut String, entry: &ListenerEntry, off: &str) {
     writeln!(out, "\n{off}[[listener]]").expect(INFALLIBLE);
-    for row in LISTENER_ROWS {
+    let default = ListenerEntry::default();
+    let differs = |row: &&Row<ListenerEntry>| row.key == "url" || (row.show)(entry) != (row.show)(&default);
+    for row in LISTENER_ROWS.iter().filter(differs) {
         assignment(out, row.key, &(row.show)(entry), off);
     }
 }
@@ -141,7 +143,8 @@ pub(crate) fn reference() -> String {
     }
     write!(out, "\n## `[[listener]]`\n\n{LISTENER_DOC}\n").expect(INFALLIBLE);
     for row in LISTENER_ROWS {
-        option_entry(&mut out, row, &Value::Absent);
+        let default = (row.show)(&ListenerEntry::default());
+        option_entry(&mut out, row, if row.key == "url" { &Value::Absent } else { &default });
     }
     out
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use mqtt_broker::Settings;
+use mqtt_broker::{ListenerRules, ListenerSettings, Settings};
 use mqtt_transport::Url;
 use tracing_subscriber::EnvFilter;
 
@@ -24,17 +24,26 @@ pub(crate) struct Configuration {
 }
 
 /// One address to listen on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct ListenerEntry {
     pub(crate) url: Url,
-    /// Whether clients may connect without logging in; `None` until it is resolved.
+    /// Whether clients may connect without logging in; `None` until it is resolved. The same field of the rules is
+    /// only set from it.
     pub(crate) allow_anonymous: Option<bool>,
+    pub(crate) rules: ListenerRules,
 }
 
 impl ListenerEntry {
     /// Nothing is said about anonymous clients yet.
     pub(crate) fn new(url: Url) -> Self {
-        Self { url, allow_anonymous: None }
+        Self { url, allow_anonymous: None, rules: ListenerRules::default() }
+    }
+
+    /// For the broker, once it is resolved.
+    pub(crate) fn into_settings(self) -> ListenerSettings {
+        let allow_anonymous = self.allow_anonymous.expect("a resolved listener knows");
+        let rules = ListenerRules { allow_anonymous, ..self.rules };
+        ListenerSettings { rules, ..ListenerSettings::new(self.url) }
     }
 
     /// Whether only this machine can reach it. A name other than `localhost` may lead anywhere.

@@ -104,6 +104,15 @@ pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
     ("allow_anonymous", allow_anonymous, Kind::Boolean, None,
         "Whether clients may connect without logging in. Not given, the option `allow_anonymous` of the top \
          level decides; if that is not given either, only a loopback address admits them."),
+    ("name", rules.name, Kind::Text, None,
+        "What logs call it. Empty for its address."),
+    ("connections_max", rules.connections_max, Kind::at_least(0), None,
+        "Connections at a time through this listener; one more is closed at once. 0 for no limit but that of \
+         `limits.connections_max`."),
+    ("version_min", rules.version_min, Kind::choice::<Version>(), None,
+        "Lowest version of MQTT that is admitted here, if `protocol.version_min` admits it."),
+    ("version_max", rules.version_max, Kind::choice::<Version>(), None,
+        "Highest version of MQTT that is admitted here, if `protocol.version_max` admits it."),
 };
 
 /// All other options.

@@ -1,5 +1,3 @@
-use mqtt_transport::Url;
-
 use super::print::{effective, example};
 use super::problem::Problems;
 use super::resolve::{Draft, environment_name};
@@ -47,15 +45,25 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
     }
 }
 
+/// A listener of which every option has another value than by default.
+fn changed_listener() -> ListenerEntry {
+    let mut entry = ListenerEntry::default();
+    for row in LISTENER_ROWS {
+        let other = match row.key {
+            "url" => Value::Text("ws://[::]:9001/mqtt".to_owned()),
+            _ => another_value(&row.kind, &(row.show)(&entry), row.key),
+        };
+        (row.store)(&mut entry, other).expect(row.key);
+    }
+    // "5.0" to "3.1" would leave no version.
+    let rules = &mut entry.rules;
+    (rules.version_min, rules.version_max) = (rules.version_max, rules.version_min);
+    entry
+}
+
 /// A configuration in which every option of the table has another value than by default.
 fn everything_changed() -> Configuration {
-    let mut configuration = Configuration {
-        listeners: vec![ListenerEntry {
-            url: Url::parse("ws://[::]:9001/mqtt").expect("an address"),
-            allow_anonymous: Some(true),
-        }],
-        ..Configuration::default()
-    };
+    let mut configuration = Configuration { listeners: vec![changed_listener()], ..Configuration::default() };
     for row in ROWS {
         let other = another_value(&row.kind, &(row.show)(&configuration), row.key);
         (row.store)(&mut configuration, other).expect(row.key);
@@ -430,6 +438,13 @@ fn a_wrong_environment_variable_is_named() {
         problems.starts_with("error: environment variable MARTLET_SYS_INTERVAL_MS: `sys.interval_ms`"),
         "{problems}"
     );
+}
+
+#[test]
+fn a_listener_that_leaves_no_version_is_reported() {
+    let text = "[[listener]]\nurl = 'tcp://127.0.0.1:1'\nversion_min = '5.0'\nversion_max = '3.1.1'\n";
+    let problems = read(text).expect_err("no version is left").to_string();
+    assert!(problems.contains("tcp://127.0.0.1:1: `version_min` is above `version_max`"), "{problems}");
 }
 
 #[test]

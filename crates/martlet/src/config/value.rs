@@ -1,6 +1,7 @@
 //! Values as the text of a configuration has them, and how each type of the settings reads and shows itself.
 
 use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_broker::SharedStrategy;
@@ -233,6 +234,27 @@ impl Setting for Option<Duration> {
 
     fn read(value: Value) -> Result<Self, Vec<Refusal>> {
         Ok(Some(Duration::read(value)?).filter(|duration| !duration.is_zero()))
+    }
+}
+
+/// A number that can be switched off with 0.
+impl Setting for Option<usize> {
+    fn show(&self) -> Value {
+        self.unwrap_or_default().show()
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        Ok(Some(usize::read(value)?).filter(|number| *number > 0))
+    }
+}
+
+impl Setting for Arc<str> {
+    fn show(&self) -> Value {
+        Value::Text((**self).to_owned())
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        text(value).map(Into::into)
     }
 }
 

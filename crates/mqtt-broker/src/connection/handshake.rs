@@ -68,7 +68,11 @@ async fn judge(
     peer: &Peer,
     connect: &Connect<'_>,
 ) -> Result<Admission, Refusal> {
-    let opening = Opening::accept(connect, &core.settings.policy, || core.assigned_client_id())?;
+    if !peer.listener.admits_version(connect.version) {
+        return Err(ReasonCode::UnsupportedProtocolVersion.into()); // [MQTT-3.1.2-2]
+    }
+    let mut opening = Opening::accept(connect, &core.settings.policy, || core.assigned_client_id())?;
+    let username_proven = take_certified_name(&mut opening, peer)?;
     let mut authentication_data = None;
     if let Some(name) = &opening.authentication_method {
         let method = core.methods.get(name);
@@ -79,9 +83,11 @@ async fn judge(
             client_id: &opening.client_id,
             version: opening.version,
             address: peer.address,
+            listener: &peer.listener,
+            certificate: peer.certificate.as_deref(),
             username: opening.username.as_deref(),
+            username_proven,
             password: opening.password.as_deref(),
-            anonymous_allowed: peer.anonymous_allowed,
         };
         core.access.authenticate(&login)?; // [MQTT-3.1.4-2]
     }
@@ -89,6 +95,8 @@ async fn judge(
         client_id: (&*opening.client_id).into(),
         username: opening.username.as_deref().map(Into::into),
         address: peer.address,
+        listener: peer.listener.clone(),
+        certificate: peer.certificate.clone(),
     });
     if let Some(will) = &opening.will
         && let Some(reason) = paths::refusal(core, &identity, will.topic())
@@ -99,6 +107,17 @@ async fn judge(
         peers.claim_session(&opening.client_id).await?;
     }
     Ok(Admission { opening, identity, authentication_data })
+}
+
+/// Replaces the user name by that of the certificate where the listener says so; whether it did. A client without a
+/// certificate logs in as others do, if the transport let it come so far.
+fn take_certified_name(opening: &mut Opening, peer: &Peer) -> Result<bool, Refusal> {
+    let (Some(field), Some(certificate)) = (peer.listener.username_from, &peer.certificate) else {
+        return Ok(false);
+    };
+    let name = certificate.field(field).ok_or(ReasonCode::NotAuthorized)?;
+    opening.username = Some(name.into());
+    Ok(true)
 }
 
 /// Enhanced authentication before the CONNACK (section 4.12). Returns the method's last data.

@@ -20,21 +20,33 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use mqtt_session::Violation;
-use mqtt_transport::{Connection as Stream, FrameReader, FrameWriter, ReadError};
+use mqtt_transport::{Certificate, Connection as Stream, FrameReader, FrameWriter, ReadError};
 use tokio::time::Sleep;
 
 use crate::clients::Order;
 use crate::core::Core;
+use crate::listening::ListenerRules;
 use dialogue::Dialogue;
 pub(crate) use replay::Replays;
 
 /// What is known of a peer before it has said anything.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Peer {
+    /// The rules of the listener it came through.
+    pub listener: Arc<ListenerRules>,
     /// Where it comes from; `None` for a stream without an address.
     pub address: Option<SocketAddr>,
-    /// Whether it is admitted without showing who it is.
-    pub anonymous_allowed: bool,
+    /// The certificate that it proved to own.
+    pub certificate: Option<Arc<Certificate>>,
+}
+
+impl Peer {
+    /// A peer without an address that is admitted without showing who it is: one end of a pipe, for example.
+    #[must_use]
+    pub fn anonymous() -> Self {
+        let rules = ListenerRules { allow_anonymous: true, ..ListenerRules::default() };
+        Self { listener: Arc::new(rules), ..Self::default() }
+    }
 }
 
 /// The bytes' side of a connection.

@@ -98,7 +98,7 @@ impl Tapping {
 
     fn open(&self, version: Version) -> Peer<Tapped> {
         let (near, far) = tokio::io::duplex(1 << 16);
-        let peer = mqtt_broker::Peer { address: None, anonymous_allowed: true };
+        let peer = mqtt_broker::Peer::anonymous();
         self.house.broker.attach(Connection::boxed(far), peer);
         let tape = Arc::new(Tape::default());
         self.tapes.lock().push((tape.clone(), version));

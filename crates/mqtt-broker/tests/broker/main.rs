@@ -11,6 +11,7 @@ mod groups;
 #[allow(dead_code, reason = "the conformance tests use the rest")]
 mod harness;
 mod invariants;
+mod listeners;
 mod nodes;
 mod offline;
 mod panics;

@@ -73,7 +73,7 @@ impl AsyncWrite for Watched {
 
 fn open_watched(broker: &Broker, log: &Arc<Log>) -> Peer {
     let (near, far) = tokio::io::duplex(1 << 16);
-    let peer = mqtt_broker::Peer { address: None, anonymous_allowed: true };
+    let peer = mqtt_broker::Peer::anonymous();
     broker.attach(Connection::boxed(Watched { stream: far, log: log.clone() }), peer);
     Peer::new("watched", near)
 }

@@ -20,7 +20,7 @@ pub(crate) const MOMENT: Duration = Duration::from_millis(1);
 /// A connection whose pipe holds this many bytes in each direction.
 pub(crate) fn open(broker: &Broker, name: &str, pipe_bytes: usize) -> Peer {
     let (near, far) = tokio::io::duplex(pipe_bytes);
-    let peer = mqtt_broker::Peer { address: None, anonymous_allowed: true };
+    let peer = mqtt_broker::Peer::anonymous();
     broker.attach(Connection::boxed(far), peer);
     Peer::new(name, near)
 }

@@ -11,7 +11,7 @@ use mqtt_transport::{Connection, Url};
 /// A broker of its own for one test.
 pub(crate) struct Harness {
     pub(crate) broker: Broker,
-    anonymous_allowed: bool,
+    origin: mqtt_broker::Peer,
 }
 
 /// A broker with the default settings that publishes nothing by itself.
@@ -36,19 +36,19 @@ pub(crate) async fn broker_with_method(method: impl AuthenticationMethod + 'stat
 
 /// A broker on a real socket, for tests that do not pause the clock.
 pub(crate) async fn broker_listening(url: &str) -> Harness {
-    let listener = ListenerSettings { url: Url::parse(url).expect("an address"), allow_anonymous: true };
+    let listener = ListenerSettings::new(Url::parse(url).expect("an address")).allow_anonymous();
     start(Broker::builder().settings(quiet(|_| ())).listen(listener)).await
 }
 
 /// A broker whose connections come from a listener that admits nobody unknown.
 pub(crate) async fn broker_refusing_anonymous() -> Harness {
-    Harness { anonymous_allowed: false, ..broker().await }
+    Harness { origin: mqtt_broker::Peer::default(), ..broker().await }
 }
 
 /// Starts a broker that was put together.
 pub(crate) async fn start(builder: Builder) -> Harness {
     let broker = builder.start().await.expect("the broker starts");
-    Harness { broker, anonymous_allowed: true }
+    Harness { broker, origin: mqtt_broker::Peer::anonymous() }
 }
 
 /// The default settings with some changed, and without `$SYS`, so that the broker says nothing by itself.
@@ -63,8 +63,7 @@ impl Harness {
     /// A connection on which nothing has been sent.
     pub(crate) fn open(&self, name: &str) -> Peer {
         let (near, far) = pipe();
-        let peer = mqtt_broker::Peer { address: None, anonymous_allowed: self.anonymous_allowed };
-        self.broker.attach(Connection::boxed(far), peer);
+        self.broker.attach(Connection::boxed(far), self.origin.clone());
         Peer::new(name, near)
     }
 

@@ -1,0 +1,203 @@
+//! Where connections come in: listeners, their rules, and the count of what is open.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use mqtt_codec::Version;
+use mqtt_transport::{CertificateField, Incoming, Listener, ListenerOptions, Url};
+use tokio::time::Instant;
+
+use crate::connection::{Peer, serve};
+use crate::core::Core;
+
+/// A place where connections come in. More fields may come: start with [`ListenerSettings::new`].
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// Scheme, address, port (0 for any free one) and path.
+    pub url: Url,
+    /// What holds for its clients.
+    pub rules: ListenerRules,
+    /// How its sockets are treated.
+    pub transport: ListenerOptions,
+}
+
+impl ListenerSettings {
+    /// A listener with the default rules and options.
+    #[must_use]
+    pub fn new(url: Url) -> Self {
+        Self { url, rules: ListenerRules::default(), transport: ListenerOptions::default() }
+    }
+
+    /// Admits clients that do not show who they are.
+    #[must_use]
+    pub fn allow_anonymous(mut self) -> Self {
+        self.rules.allow_anonymous = true;
+        self
+    }
+}
+
+/// What holds for all clients of one listener. More fields may come: build it with `..ListenerRules::default()`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerRules {
+    /// What logs and access rules call it. Empty: its address, with the real port.
+    pub name: Arc<str>,
+    /// Whether clients are admitted that do not show who they are.
+    pub allow_anonymous: bool,
+    /// Lowest protocol version admitted; the [`Policy`](mqtt_session::Policy) may exclude more.
+    pub version_min: Version,
+    /// Highest protocol version admitted.
+    pub version_max: Version,
+    /// Connections at a time; one more is closed without a word. `None`: as many as the broker has places for.
+    pub connections_max: Option<usize>,
+    /// The name in a client's certificate that becomes its user name, whatever its CONNECT says.
+    pub username_from: Option<CertificateField>,
+}
+
+impl Default for ListenerRules {
+    fn default() -> Self {
+        Self {
+            name: Arc::from(""),
+            allow_anonymous: false,
+            version_min: Version::V3_1,
+            version_max: Version::V5,
+            connections_max: None,
+            username_from: None,
+        }
+    }
+}
+
+impl ListenerRules {
+    pub(crate) fn admits_version(&self, version: Version) -> bool {
+        (self.version_min..=self.version_max).contains(&version)
+    }
+}
+
+/// A listener whose socket is open.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    listener: Listener,
+    rules: Arc<ListenerRules>,
+    open: Arc<AtomicUsize>,
+}
+
+/// A full table of file descriptors is not worth a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+impl Listening {
+    pub(crate) async fn bind(settings: &ListenerSettings) -> io::Result<Self> {
+        let listener = Listener::bind(&settings.url, settings.transport.clone()).await?;
+        let mut rules = settings.rules.clone();
+        if rules.name.is_empty() {
+            rules.name = listener.url().to_string().into();
+        }
+        Ok(Self { listener, rules: Arc::new(rules), open: Arc::default() })
+    }
+
+    /// The address with the real port.
+    pub(crate) fn url(&self) -> &Url {
+        self.listener.url()
+    }
+
+    /// Accepts until the broker stops. Each connection's handshake runs in its own task.
+    pub(crate) async fn accept(self, core: Arc<Core>, open: Arc<Open>) {
+        let mut stopping = core.stopping.subscribe();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+            };
+            match accepted {
+                Ok(incoming) => {
+                    let Some(place) = Place::take(&core, &open, Some(&self)) else { continue };
+                    tokio::spawn(welcome(core.clone(), incoming, self.rules.clone(), place));
+                }
+                Err(error) => {
+                    tracing::error!(listener = &*self.rules.name, %error, "cannot accept");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn welcome(core: Arc<Core>, incoming: Incoming, listener: Arc<ListenerRules>, place: Place) {
+    let peer = Peer { listener, address: Some(incoming.peer()), certificate: None };
+    let until = Instant::now() + core.settings.limits.connect_timeout;
+    let handshake = Box::pin(tokio::time::timeout_at(until, incoming.handshake()));
+    match core.unless_stopping(handshake).await {
+        None => {}
+        Some(Ok(Ok(stream))) => serve(core, stream, peer, until).await,
+        Some(Ok(Err(error))) => {
+            core.metrics.connects_failed.add(1);
+            tracing::debug!(listener = &*peer.listener.name, address = ?peer.address, %error, "handshake failed");
+        }
+        Some(Err(_)) => {
+            core.metrics.connects_failed.add(1);
+            tracing::debug!(listener = &*peer.listener.name, address = ?peer.address, "no handshake in time");
+        }
+    }
+    drop(place);
+}
+
+/// Counts connections, and tells when none is left.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    count: AtomicUsize,
+    none_left: tokio::sync::Notify,
+}
+
+impl Open {
+    /// Connections that have not ended.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Waits for the end of the last one.
+    pub(crate) async fn none_left(&self) {
+        loop {
+            let none_left = self.none_left.notified();
+            if self.count() == 0 {
+                return;
+            }
+            none_left.await;
+        }
+    }
+}
+
+/// One open connection; gives its places back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    everywhere: Arc<Open>,
+    at_listener: Option<Arc<AtomicUsize>>,
+}
+
+impl Place {
+    /// A place for one more connection, `None` if the broker or the listener has no more or the broker stops.
+    pub(crate) fn take(core: &Core, open: &Arc<Open>, listening: Option<&Listening>) -> Option<Self> {
+        let before = open.count.fetch_add(1, Ordering::AcqRel);
+        let at_listener = listening.map(|listening| listening.open.clone());
+        let before_here = at_listener.as_ref().map_or(0, |open| open.fetch_add(1, Ordering::AcqRel));
+        let place = Self { everywhere: open.clone(), at_listener };
+        let max_here = listening.and_then(|listening| listening.rules.connections_max);
+        let full_here = max_here.is_some_and(|max| before_here >= max);
+        if before >= core.settings.limits.connections_max || full_here || *core.stopping.borrow() {
+            core.metrics.connections_refused.add(1);
+            return None;
+        }
+        core.metrics.connections_accepted.add(1);
+        Some(place)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(here) = &self.at_listener {
+            here.fetch_sub(1, Ordering::AcqRel);
+        }
+        if self.everywhere.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.everywhere.none_left.notify_waiters();
+        }
+    }
+}
