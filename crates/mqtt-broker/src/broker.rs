@@ -16,8 +16,9 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::access::{Access, AnonymousOnly};
+use crate::alarms::Alarms;
 use crate::clients::{Clients, Order};
-use crate::connection::{Peer, serve};
+use crate::connection::{Peer, serve, welcome};
 use crate::core::Core;
 use crate::drops::{DropLedger, Dropped};
 use crate::index::Index;
@@ -128,6 +129,7 @@ impl Builder {
         let core = Arc::new(self.into_core());
         let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
         tasks.push(tokio::spawn(sweep_retained(core.clone())));
+        tasks.push(tokio::spawn(ring_alarms(core.clone())));
         if let Some(interval) = core.settings.sys.interval {
             tasks.push(tokio::spawn(sys::publish_regularly(core.clone(), interval)));
         }
@@ -159,6 +161,7 @@ impl Builder {
             peers: self.peers,
             clients: Clients::default(),
             timetable: Timetable::default(),
+            alarms: Alarms::default(),
             sweep: Sweep::default(),
             metrics: Metrics::default(),
             drops: DropLedger::default(),
@@ -188,9 +191,9 @@ impl Broker {
     pub fn attach(&self, stream: impl Into<Stream>, peer: Peer) {
         let Some(place) = Place::take(&self.core, &self.running.open, None) else { return };
         let until = Instant::now() + self.core.settings.limits.connect_timeout;
-        let (core, stream) = (self.core.clone(), stream.into());
+        let opening = Box::pin(welcome(self.core.clone(), stream.into(), peer, until));
         tokio::spawn(async move {
-            serve(core, stream, peer, until).await;
+            serve(opening).await;
             drop(place);
         });
     }
@@ -243,6 +246,10 @@ impl Broker {
             task.abort();
         }
     }
+}
+
+async fn ring_alarms(core: Arc<Core>) {
+    core.alarms.ring().await;
 }
 
 impl fmt::Display for StartError {

@@ -25,7 +25,7 @@ pub(crate) struct Clients {
 #[derive(Debug)]
 pub(crate) enum Slot {
     Online(Arc<Handle>),
-    Away(Away),
+    Away(Box<Away>),
 }
 
 /// A session whose client is away. Its protocol state is in the store.
@@ -38,7 +38,7 @@ pub(crate) struct Away {
     pub(crate) ends_at: Option<Instant>,
     /// What will be published, and when, unless the client returns ([MQTT-3.1.3-9]).
     pub(crate) will: Option<(WillMessage, Instant)>,
-    pub(crate) replays: Option<Box<Replays>>,
+    pub(crate) replays: Option<Replays>,
 }
 
 /// What others can ask of a connection.
@@ -58,7 +58,7 @@ pub(crate) struct HandedOver {
     pub(crate) session: Session,
     pub(crate) outbox: Arc<Outbox>,
     /// Retained messages that its subscriptions have not got yet.
-    pub(crate) replays: Option<Box<Replays>>,
+    pub(crate) replays: Option<Replays>,
 }
 
 /// The way to a connection's task.
@@ -83,6 +83,11 @@ impl Handle {
     pub(crate) fn order(&self, order: Order) {
         self.orders.lock().push_back(order);
         self.ordered.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Has the connection look at its deadlines and orders.
+    pub(crate) fn wake(&self) {
         self.waker.wake();
     }
 
@@ -127,11 +132,11 @@ impl Clients {
         &self,
         client_id: &Arc<str>,
         handle: &Arc<Handle>,
-        away: Away,
+        away: Box<Away>,
     ) -> Result<(), Box<Away>> {
         let mut slots = self.slots.lock();
         if !is_owner(&slots, client_id, handle) {
-            return Err(Box::new(away));
+            return Err(away);
         }
         slots.insert(client_id.clone(), Slot::Away(away));
         self.away.fetch_add(1, Ordering::Relaxed);
@@ -139,7 +144,7 @@ impl Clients {
     }
 
     /// Removes the session of a client that is away in that epoch.
-    pub(crate) fn end_absence(&self, client_id: &str, epoch: u64) -> Option<Away> {
+    pub(crate) fn end_absence(&self, client_id: &str, epoch: u64) -> Option<Box<Away>> {
         let mut slots = self.slots.lock();
         match slots.get(client_id) {
             Some(Slot::Away(away)) if away.epoch == epoch => {}

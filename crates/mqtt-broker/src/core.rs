@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::Settings;
 use crate::access::Access;
+use crate::alarms::Alarms;
 use crate::clients::{Away, Clients};
 use crate::drops::DropLedger;
 use crate::index::{Index, Route, Target};
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) index: Index,
     pub(crate) clients: Clients,
     pub(crate) timetable: Timetable,
+    pub(crate) alarms: Alarms,
     pub(crate) sweep: Sweep,
     pub(crate) metrics: Metrics,
     pub(crate) drops: DropLedger,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod access;
+mod alarms;
 mod broker;
 mod clients;
 mod connection;

@@ -9,7 +9,7 @@ use mqtt_codec::Version;
 use mqtt_transport::{CertificateField, Incoming, Listener, ListenerOptions, Url};
 use tokio::time::Instant;
 
-use crate::connection::{Peer, serve};
+use crate::connection::{Connection, Peer, serve, welcome};
 use crate::core::Core;
 
 /// A place where connections come in. More fields may come: start with [`ListenerSettings::new`].
@@ -111,7 +111,11 @@ impl Listening {
             match accepted {
                 Ok(incoming) => {
                     let Some(place) = Place::take(&core, &open, Some(&self)) else { continue };
-                    tokio::spawn(welcome(core.clone(), incoming, self.rules.clone(), place));
+                    let opening = Box::pin(opening(core.clone(), incoming, self.rules.clone()));
+                    tokio::spawn(async move {
+                        serve(opening).await;
+                        drop(place);
+                    });
                 }
                 Err(error) => {
                     tracing::error!(listener = &*self.rules.name, %error, "cannot accept");
@@ -122,23 +126,23 @@ impl Listening {
     }
 }
 
-async fn welcome(core: Arc<Core>, incoming: Incoming, listener: Arc<ListenerRules>, place: Place) {
+/// From the accepted socket to an admitted client.
+async fn opening(
+    core: Arc<Core>,
+    incoming: Incoming,
+    listener: Arc<ListenerRules>,
+) -> Option<Box<Connection>> {
     let peer = Peer { listener, address: Some(incoming.peer()), certificate: None };
     let until = Instant::now() + core.settings.limits.connect_timeout;
     let handshake = Box::pin(tokio::time::timeout_at(until, incoming.handshake()));
-    match core.unless_stopping(handshake).await {
-        None => {}
-        Some(Ok(Ok(stream))) => serve(core, stream, peer, until).await,
-        Some(Ok(Err(error))) => {
-            core.metrics.connects_failed.add(1);
-            tracing::debug!(listener = &*peer.listener.name, address = ?peer.address, %error, "handshake failed");
-        }
-        Some(Err(_)) => {
-            core.metrics.connects_failed.add(1);
-            tracing::debug!(listener = &*peer.listener.name, address = ?peer.address, "no handshake in time");
-        }
+    let (name, address) = (&*peer.listener.name, peer.address);
+    match core.unless_stopping(handshake).await? {
+        Ok(Ok(stream)) => return welcome(core, stream, peer, until).await,
+        Ok(Err(error)) => tracing::debug!(listener = name, ?address, %error, "handshake failed"),
+        Err(_) => tracing::debug!(listener = name, ?address, "no handshake in time"),
     }
-    drop(place);
+    core.metrics.connects_failed.add(1);
+    None
 }
 
 /// Counts connections, and tells when none is left.

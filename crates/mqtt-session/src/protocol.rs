@@ -52,7 +52,7 @@ pub struct Protocol {
     session_expiry_s: u32,
     /// The longest that a DISCONNECT may ask for.
     session_expiry_max_s: u32,
-    will: Option<WillMessage>,
+    will: Option<Box<WillMessage>>,
     authentication_method: Option<Box<str>>,
 }
 
@@ -136,7 +136,7 @@ impl Protocol {
             keep_alive: KeepAlive::new(opening.keep_alive_s, now),
             session_expiry_s: opening.session_expiry_s,
             session_expiry_max_s: policy.session_expiry_max_s,
-            will: opening.will.take(),
+            will: opening.will.take().map(Box::new),
             authentication_method: opening.authentication_method.clone(),
         }
     }
@@ -477,7 +477,11 @@ impl Protocol {
     /// Ends the connection. The will is still there unless the peer left with reason 0.
     #[must_use]
     pub fn finish(self) -> Finished {
-        Finished { session: self.session, session_expiry_s: self.session_expiry_s, will: self.will }
+        Finished {
+            session: self.session,
+            session_expiry_s: self.session_expiry_s,
+            will: self.will.map(|will| *will),
+        }
     }
 }
 

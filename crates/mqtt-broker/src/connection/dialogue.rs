@@ -22,7 +22,8 @@ pub(super) struct Dialogue {
     pub(super) outbox: Arc<Outbox>,
     pub(super) handle: Arc<Handle>,
     pub(super) identity: Arc<Identity>,
-    pub(super) publisher: Publisher,
+    /// Made with the first message, since many clients only subscribe.
+    pub(super) publisher: Option<Box<Publisher>>,
     /// Outboxes of slow receivers: nothing is read from this client until they have room.
     pub(super) waiting_for: Vec<Arc<Outbox>>,
     /// When the slowest of them counts as stalled.
@@ -76,19 +77,26 @@ impl Dialogue {
             self.end_with(End::Violation(violation));
         }
         self.tally.packets_sent += u64::from(out.len() > answered_from);
-        let go_on = self.end.is_none() && self.publisher.touched.congested.is_empty();
+        let congested = self.publisher.as_ref().is_some_and(|publisher| publisher.is_congested());
+        let go_on = self.end.is_none() && !congested;
         if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn handle_frame(&mut self, frame: &[u8], now: Instant, out: &mut Vec<u8>) -> Result<(), Violation> {
-        let packet = decode(frame, self.protocol.version())?;
+        let version = self.protocol.version();
+        let packet = decode(frame, version)?;
         if let Packet::Publish(publish) = &packet {
             self.tally.publish_received += 1;
             self.tally.publish_bytes_received += publish.payload.len() as u64;
         }
         match self.protocol.receive(packet, now, out)? {
             Received::Publish(publish) => {
-                let reason = self.publisher.publish(&publish, now);
+                let publisher = self.publisher.get_or_insert_with(|| {
+                    let refusals_are_heard = version == Version::V5;
+                    let (core, identity) = (self.core.clone(), self.identity.clone());
+                    Box::new(Publisher::new(core, identity, self.outbox.key, refusals_are_heard))
+                });
+                let reason = publisher.publish(&publish, now);
                 let ticket = publish.ticket();
                 self.protocol.answer_publish(ticket, reason, out);
             }
@@ -139,8 +147,9 @@ impl Dialogue {
 
     /// After a read burst: wakes the receivers once each, and notes whom this client has to wait for.
     pub(super) fn burst_over(&mut self, now: Instant) {
-        self.publisher.burst_over(now);
-        for outbox in self.publisher.touched.congested.drain(..) {
+        let Some(publisher) = &mut self.publisher else { return };
+        publisher.burst_over(now);
+        for outbox in publisher.touched.congested.drain(..) {
             // Its own outbox is emptied by this very task.
             let own = Arc::ptr_eq(&outbox, &self.outbox);
             if !own && !self.waiting_for.iter().any(|other| Arc::ptr_eq(other, &outbox)) {

@@ -22,6 +22,7 @@ impl Connection {
     /// Ends the connection for the given reason.
     pub(super) async fn finish(mut self: Box<Self>, end: End) {
         note_end(&self.dialogue, &end);
+        self.alarm.clear(&self.dialogue.core.alarms, &self.dialogue.handle);
         if matches!(end, End::Ordered(Order::ShutDown)) {
             self.drain().await;
         }
@@ -35,7 +36,7 @@ impl Connection {
             dialogue.tally.packets_sent += u64::from(link.writer.pending_bytes() > before);
         }
         // Whatever was collected when it ended still goes to its receivers.
-        dialogue.publisher.burst_over(dialogue.core.now());
+        dialogue.burst_over(dialogue.core.now());
         let waker = poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())).await;
         dialogue.stop_waiting(&waker);
         dialogue.count();
@@ -113,7 +114,7 @@ fn note_end(dialogue: &Dialogue, end: &End) {
 struct Left {
     finished: Finished,
     outbox: Arc<Outbox>,
-    replays: Option<Box<Replays>>,
+    replays: Option<Replays>,
 }
 
 /// Decides what becomes of the session and the will.
@@ -199,7 +200,7 @@ fn park(core: &Core, left: Left, handle: &Arc<Handle>) -> Option<Left> {
     }
     let epoch = core.index.new_key();
     let will_at = delayed.as_ref().map(|(_, at)| *at);
-    let away = Away { outbox: outbox.clone(), epoch, ends_at, will: delayed, replays };
+    let away = Box::new(Away { outbox: outbox.clone(), epoch, ends_at, will: delayed, replays });
     if let Err(away) = core.clients.leave(&outbox.client_id, handle, away) {
         let parked = core.store.unpark(&outbox.client_id).ok().flatten();
         let session = parked.map(|parked| parked.session).unwrap_or_default();

@@ -12,8 +12,6 @@ use mqtt_session::{
 use tokio::sync::oneshot;
 
 use super::dialogue::{Dialogue, Tally};
-use super::publisher::Publisher;
-use super::replay::Replays;
 use super::{End, Link, Peer, paths};
 use crate::access::{Identity, Login};
 use crate::clients::{HandedOver, Handle, Order, Slot};
@@ -201,18 +199,16 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     let in_batches = protocol.batch_layout().filter(|_| !core.outbox_limits.queue_qos0_offline);
     kept.outbox.go_online(in_batches);
     note_arrival(core, &identity, &opening, session_present);
-    let refusals_are_heard = opening.version == Version::V5;
-    let publisher = Publisher::new(core.clone(), identity.clone(), kept.outbox.key, refusals_are_heard);
     let mut dialogue = Dialogue {
         core: core.clone(),
         protocol,
         outbox: kept.outbox,
         handle,
         identity,
-        publisher,
+        publisher: None,
         waiting_for: Vec::new(),
         stall_deadline: None,
-        replays: kept.replays.map_or_else(Replays::default, |rest| *rest),
+        replays: kept.replays.unwrap_or_default(),
         pausing: false,
         exchange: None,
         batch: Vec::new(),

@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use mqtt_session::Violation;
 use mqtt_transport::{Certificate, Connection as Stream, FrameReader, FrameWriter, ReadError};
-use tokio::time::Sleep;
 
+use crate::alarms::Alarm;
 use crate::clients::Order;
 use crate::core::Core;
 use crate::listening::ListenerRules;
@@ -57,10 +57,10 @@ struct Link {
 }
 
 /// An admitted client's connection.
-struct Connection {
+pub(crate) struct Connection {
     link: Link,
     dialogue: Dialogue,
-    timer: Option<Pin<Box<Sleep>>>,
+    alarm: Alarm,
     /// Whether the stream left something in the writer when it was last written to.
     held_up: bool,
 }
@@ -87,17 +87,14 @@ const WRITE_BYTES_HIGH: usize = 128 << 10;
 /// Bytes of answers that may wait in the writer before nothing more is read from the peer.
 const ANSWER_BYTES_HIGH: usize = 2 << 20;
 
-/// Serves a connection to its end.
+/// Serves a connection, which `opening` brings, to its end.
 ///
-/// What only the handshake and the end need is boxed for their time, so that the task of an idle
-/// connection is hardly larger than its [`Connection`].
-pub(crate) async fn serve(
-    core: Arc<Core>,
-    stream: Stream,
-    peer: Peer,
-    handshake_until: tokio::time::Instant,
-) {
-    let Some(mut connection) = Box::pin(welcome(core, stream, peer, handshake_until)).await else { return };
+/// What only the handshake and the end need is boxed for their time, so that an idle connection's task is small.
+pub(crate) async fn serve<O>(opening: Pin<Box<O>>)
+where
+    O: Future<Output = Option<Box<Connection>>>,
+{
+    let Some(mut connection) = opening.await else { return };
     let run = AssertUnwindSafe(connection.run()).catch_unwind();
     // A panic is our mistake, and it ends this one connection only.
     let end = run.await.unwrap_or(End::Panicked);
@@ -105,7 +102,7 @@ pub(crate) async fn serve(
 }
 
 /// The handshake. `None` if it failed; the connection is closed then.
-async fn welcome(
+pub(crate) async fn welcome(
     core: Arc<Core>,
     stream: Stream,
     peer: Peer,
@@ -132,7 +129,7 @@ async fn welcome(
         end::close(link, &core).await;
         return None;
     };
-    Some(Box::new(Connection { link, dialogue, timer: None, held_up: false }))
+    Some(Box::new(Connection { link, dialogue, alarm: Alarm::default(), held_up: false }))
 }
 
 impl Link {
@@ -179,7 +176,7 @@ impl Connection {
             if let Some(end) = self.dialogue.end.take() {
                 return Poll::Ready(end);
             }
-            if !read && !written && self.poll_timer(cx, now).is_pending() {
+            if !read && !written && !self.is_due(now) {
                 if std::mem::take(&mut self.dialogue.pausing) {
                     cx.waker().wake_by_ref();
                 }
@@ -244,18 +241,14 @@ impl Connection {
         }
     }
 
-    /// Arms the timer for the next deadline. Ready when a deadline has passed.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
-        let Some(deadline) = self.dialogue.deadline() else { return Poll::Pending };
-        if deadline <= now {
-            return Poll::Ready(());
+    /// Whether a deadline has passed. If not, the task is woken for the next one.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let Some(deadline) = self.dialogue.deadline() else { return false };
+        let passed = deadline <= now;
+        if !passed {
+            let Dialogue { core, handle, .. } = &self.dialogue;
+            self.alarm.ensure(&core.alarms, handle, deadline, now);
         }
-        let deadline = tokio::time::Instant::from_std(deadline);
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        // An early timer is harmless: it is set again when it fires. So traffic does not touch it.
-        if timer.deadline() > deadline || timer.is_elapsed() {
-            timer.as_mut().reset(deadline);
-        }
-        timer.as_mut().poll(cx)
+        passed
     }
 }

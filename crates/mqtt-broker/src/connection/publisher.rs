@@ -111,6 +111,11 @@ impl Publisher {
         core.drops.record_for(&core.metrics, DropReason::PublishNotAuthorized, id, topic, publish.qos);
     }
 
+    /// Whether a receiver is over its budget, so that this client has to wait.
+    pub(super) fn is_congested(&self) -> bool {
+        !self.touched.congested.is_empty()
+    }
+
     /// After a read burst: hands over what was collected and wakes the receivers, once each.
     pub(super) fn burst_over(&mut self, now: Instant) {
         self.hand_over_run(now);

@@ -9,9 +9,13 @@ use mqtt_session::{Delivery, Hop, Subscription};
 use mqtt_store::{Retained, RetainedPage, Store, StoreError};
 use mqtt_topic::{TopicFilter, TopicName};
 
-/// The replays that a connection still has to send, one for each filter at most.
+/// The replays that a connection still has to send, one for each filter at most. Nothing is allocated while there is
+/// none.
 #[derive(Debug, Default)]
-pub(crate) struct Replays {
+pub(crate) struct Replays(Option<Box<Lists>>);
+
+#[derive(Debug, Default)]
+struct Lists {
     /// In the order in which they are served.
     waiting: BTreeMap<u64, Replay>,
     by_filter: HashMap<Box<str>, u64>,
@@ -57,37 +61,49 @@ impl Replays {
     /// Adds the replay of a subscription, in the place of an earlier one with the same filter: what that has
     /// not sent yet comes with this one.
     pub(super) fn add(&mut self, replay: Replay) {
-        self.last += 1;
-        if let Some(earlier) = self.by_filter.insert(replay.filter.as_str().into(), self.last) {
-            self.waiting.remove(&earlier);
+        let lists = self.0.get_or_insert_default();
+        lists.last += 1;
+        if let Some(earlier) = lists.by_filter.insert(replay.filter.as_str().into(), lists.last) {
+            lists.waiting.remove(&earlier);
         }
-        self.waiting.insert(self.last, replay);
+        lists.waiting.insert(lists.last, replay);
     }
 
     /// The subscription has gone.
     pub(super) fn remove(&mut self, filter: &str) {
-        if let Some(number) = self.by_filter.remove(filter) {
-            self.waiting.remove(&number);
+        if let Some(lists) = &mut self.0
+            && let Some(number) = lists.by_filter.remove(filter)
+        {
+            lists.waiting.remove(&number);
+            self.release();
         }
     }
 
     pub(super) fn first_mut(&mut self) -> Option<&mut Replay> {
-        self.waiting.first_entry().map(|entry| entry.into_mut())
+        self.0.as_mut()?.waiting.first_entry().map(|entry| entry.into_mut())
     }
 
     /// What is left for the session's next connection: as little as says where to go on.
-    pub(super) fn into_rest(mut self) -> Option<Box<Self>> {
-        self.waiting.values_mut().for_each(Replay::rewind);
-        (!self.waiting.is_empty()).then(|| Box::new(self))
+    pub(super) fn into_rest(mut self) -> Option<Self> {
+        let lists = self.0.as_mut()?;
+        lists.waiting.values_mut().for_each(Replay::rewind);
+        Some(self)
     }
 
     /// The first has been sent.
     pub(super) fn pop_first(&mut self) {
-        if let Some((_, replay)) = self.waiting.pop_first() {
-            self.by_filter.remove(replay.filter.as_str());
+        if let Some(lists) = &mut self.0
+            && let Some((_, replay)) = lists.waiting.pop_first()
+        {
+            lists.by_filter.remove(replay.filter.as_str());
+            self.release();
         }
-        if self.waiting.is_empty() {
-            self.by_filter = HashMap::new(); // an idle connection holds no memory
+    }
+
+    /// An idle connection holds no memory.
+    fn release(&mut self) {
+        if self.0.as_ref().is_some_and(|lists| lists.waiting.is_empty()) {
+            self.0 = None;
         }
     }
 }

@@ -12,7 +12,8 @@ use tokio::time::{Instant, sleep};
 use crate::harness::{Harness, broker_with};
 use crate::wires::{MOMENT, Source, connect_narrow, numbers_in, receive, settle, sip};
 
-const STALL: Duration = Duration::from_secs(10);
+/// Less than a peer waits for an answer.
+const STALL: Duration = Duration::from_secs(8);
 const PAYLOAD_BYTES: usize = 1000;
 
 fn tight(settings: &mut Settings) {
