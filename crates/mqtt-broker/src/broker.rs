@@ -23,6 +23,7 @@ use crate::core::Core;
 use crate::drops::{DropLedger, Dropped};
 use crate::index::Index;
 use crate::listening::{ListenerSettings, Listening, Open, Place};
+use crate::local::{LOCAL_CLIENT_ID, LocalClient, LocalOptions, Locals};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outbox::OutboxLimits;
 use crate::peers::Peers;
@@ -61,6 +62,7 @@ pub struct Broker {
 struct Running {
     urls: Vec<Url>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    local: LocalClient,
     /// Connections that have not ended, watched by a shutdown.
     open: Arc<Open>,
 }
@@ -136,7 +138,8 @@ impl Builder {
         for listening in bound {
             tasks.push(tokio::spawn(listening.accept(core.clone(), open.clone())));
         }
-        let running = Running { urls, tasks: Mutex::new(tasks), open };
+        let local = LocalClient::new(core.clone(), LocalOptions::new(LOCAL_CLIENT_ID));
+        let running = Running { urls, tasks: Mutex::new(tasks), local, open };
         Ok(Broker { core, running: Arc::new(running) })
     }
 
@@ -165,6 +168,7 @@ impl Builder {
             sweep: Sweep::default(),
             metrics: Metrics::default(),
             drops: DropLedger::default(),
+            locals: Locals::default(),
             peer_id: Arc::from("$peer"),
             started_at: Instant::now().into_std(),
             stopping: watch::Sender::new(false),
@@ -196,6 +200,19 @@ impl Broker {
             serve(opening).await;
             drop(place);
         });
+    }
+
+    /// The broker's own client inside the program: privileged, so it may publish to `$SYS` and past all access
+    /// rules. Always the same one.
+    #[must_use]
+    pub fn local(&self) -> LocalClient {
+        self.running.local.clone()
+    }
+
+    /// A client inside the program with an identity of its own.
+    #[must_use]
+    pub fn local_as(&self, options: LocalOptions) -> LocalClient {
+        LocalClient::new(self.core.clone(), options)
     }
 
     /// Disconnects a client with a reason, a text and perhaps another server to go to (section 4.11).
@@ -242,6 +259,7 @@ impl Broker {
         if tokio::time::timeout(timeout, open.none_left()).await.is_err() {
             tracing::warn!(connections = open.count(), "connections did not end in time");
         }
+        self.core.locals.end_all();
         for task in self.running.tasks.lock().drain(..) {
             task.abort();
         }

@@ -17,6 +17,7 @@ use crate::alarms::Alarms;
 use crate::clients::{Away, Clients};
 use crate::drops::DropLedger;
 use crate::index::{Index, Route, Target};
+use crate::local::Locals;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxLimits, Signals};
 use crate::peers::Peers;
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) sweep: Sweep,
     pub(crate) metrics: Metrics,
     pub(crate) drops: DropLedger,
+    pub(crate) locals: Locals,
     /// Stands for the publisher of messages from other nodes in the drop ledger.
     pub(crate) peer_id: Arc<str>,
     pub(crate) started_at: Instant,
@@ -278,7 +280,14 @@ impl Core {
         touched.wake();
     }
 
-    fn give_up(&self, delivery: Delivery, outbox: &Arc<Outbox>, movable: bool, touched: &mut Touched) {
+    /// Offers what a receiver will not get to another member of its shared subscription, or counts it as dropped.
+    pub(crate) fn give_up(
+        &self,
+        delivery: Delivery,
+        outbox: &Arc<Outbox>,
+        movable: bool,
+        touched: &mut Touched,
+    ) {
         let group = match delivery.hop.share {
             share if share > 0 && movable => self.index.group(share),
             _ => None,

@@ -11,6 +11,7 @@ mod group;
 mod index;
 mod listening;
 mod load;
+mod local;
 mod metrics;
 mod outbox;
 mod peers;
@@ -24,6 +25,10 @@ pub use broker::{Broker, Builder, StartError};
 pub use connection::Peer;
 pub use drops::Dropped;
 pub use listening::{ListenerRules, ListenerSettings};
+pub use local::{
+    LOCAL_CLIENT_ID, LocalClient, LocalError, LocalMessage, LocalOptions, Publication, Published, Subscribe,
+    Subscription,
+};
 pub use metrics::MetricsSnapshot;
 pub use peers::{Answer, Peers};
 pub use settings::{Limits, Settings, SharedStrategy, SysSettings, TopicRules};

@@ -18,6 +18,8 @@ pub(crate) struct Outbox {
     /// Names the session in the index and as a publisher; never used twice.
     pub(crate) key: u64,
     pub(crate) client_id: Arc<str>,
+    /// Bounds of its own, instead of those that all sessions have.
+    own_limits: Option<Box<OutboxLimits>>,
     state: Mutex<State>,
     /// The task of the connection, if there is one.
     owner: AtomicWaker,
@@ -93,6 +95,14 @@ pub(crate) struct OutboxLimits {
     pub(crate) queue: QueueLimits,
 }
 
+impl OutboxLimits {
+    /// The same with another queue. A queue that is full drops, so publishers have to wait before it is.
+    pub(crate) fn for_queue(&self, queue: QueueLimits) -> Self {
+        let bytes_high = self.bytes_high.min(queue.bytes_max / 2);
+        Self { bytes_high, messages_high: queue.messages_max / 2, queue, ..*self }
+    }
+}
+
 /// What a push asks of the publisher.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "an idle owner must be woken"]
@@ -123,6 +133,7 @@ impl Outbox {
         Self {
             key,
             client_id,
+            own_limits: None,
             state: Mutex::new(State {
                 queue,
                 gone: 0,
@@ -141,8 +152,18 @@ impl Outbox {
         }
     }
 
+    /// With bounds of its own.
+    pub(crate) fn with_limits(self, own_limits: Option<OutboxLimits>) -> Self {
+        Self { own_limits: own_limits.map(Box::new), ..self }
+    }
+
+    fn limits<'a>(&'a self, common: &'a OutboxLimits) -> &'a OutboxLimits {
+        self.own_limits.as_deref().unwrap_or(common)
+    }
+
     /// Adds a message for this session.
     pub(crate) fn push(&self, delivery: Delivery, limits: &OutboxLimits, now: Instant) -> PushOutcome {
+        let limits = self.limits(limits);
         let mut state = self.state.lock();
         if let Some(reason) = refusal(&state.link, delivery.hop.qos, limits) {
             return PushOutcome::refused(delivery, reason);
@@ -229,6 +250,7 @@ impl Outbox {
         now: Instant,
         into: &mut Vec<Taken>,
     ) {
+        let limits = self.limits(limits);
         if !self.announced.load(Ordering::Acquire) {
             return;
         }
@@ -279,6 +301,7 @@ impl Outbox {
         now: Instant,
         deadline: &mut Option<Instant>,
     ) -> Poll<()> {
+        let limits = self.limits(limits);
         let mut state = self.state.lock();
         let Link::Online { pressure: Pressure::High { last_progress }, in_batches } = state.link else {
             return Poll::Ready(());

@@ -27,7 +27,9 @@ use crate::clients::Order;
 use crate::core::Core;
 use crate::listening::ListenerRules;
 use dialogue::Dialogue;
-pub(crate) use replay::Replays;
+pub(crate) use paths::refusal as refuse_topic;
+pub(crate) use replay::{Next, Replay, Replays};
+pub(crate) use subscribing::refuse_filter;
 
 /// What is known of a peer before it has said anything.
 #[derive(Clone, Debug, Default)]

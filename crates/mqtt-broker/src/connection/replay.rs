@@ -23,7 +23,7 @@ struct Lists {
 }
 
 /// What [`Replay::peek`] sees.
-pub(super) enum Next {
+pub(crate) enum Next {
     /// This message.
     Message(Delivery),
     /// Nothing yet: the store searches on when it is asked again, and others should get their turn before.
@@ -34,7 +34,7 @@ pub(super) enum Next {
 
 /// The retained messages of one new subscription, on their way.
 #[derive(Debug)]
-pub(super) struct Replay {
+pub(crate) struct Replay {
     filter: TopicFilter,
     subscription: Subscription,
     subscription_ids: Option<Arc<[u32]>>,
@@ -109,7 +109,7 @@ impl Replays {
 }
 
 impl Replay {
-    pub(super) fn new(filter: TopicFilter, subscription: Subscription) -> Self {
+    pub(crate) fn new(filter: TopicFilter, subscription: Subscription) -> Self {
         let subscription_ids = subscription.identifier.map(|id| Arc::from([id]));
         Self {
             filter,
@@ -123,7 +123,7 @@ impl Replay {
     }
 
     /// The next message, which stays here until [`advance`](Self::advance).
-    pub(super) fn peek(&mut self, store: &dyn Store, session: u64, now: Instant) -> Result<Next, StoreError> {
+    pub(crate) fn peek(&mut self, store: &dyn Store, session: u64, now: Instant) -> Result<Next, StoreError> {
         loop {
             if let Some(retained) = self.page.last() {
                 let own = retained.message.publisher() == session;
@@ -153,7 +153,7 @@ impl Replay {
     }
 
     /// The message that was peeked at has been sent.
-    pub(super) fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.sent = self.page.pop();
     }
 

@@ -1,11 +1,13 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
-use mqtt_codec::{ReasonCode, ReasonCodesBuf, RetainHandling, Subscribe, SubscribeFilter, Unsubscribe};
+use mqtt_codec::{QoS, ReasonCode, ReasonCodesBuf, RetainHandling, Subscribe, SubscribeFilter, Unsubscribe};
 use mqtt_session::Subscription;
 use mqtt_topic::TopicFilter;
 
 use super::dialogue::Dialogue;
 use super::replay::Replay;
+use crate::access::Identity;
+use crate::core::Core;
 use crate::index::Member;
 
 impl Dialogue {
@@ -48,23 +50,16 @@ impl Dialogue {
         Ok(ReasonCode::granted(options.qos))
     }
 
-    fn check_filter(&self, filter: &TopicFilter<&str>, qos: mqtt_codec::QoS) -> Result<(), ReasonCode> {
-        let settings = &self.core.settings;
-        let limits = &settings.limits;
+    fn check_filter(&self, filter: &TopicFilter<&str>, qos: QoS) -> Result<(), ReasonCode> {
         if let Some(reason) = self.protocol.refuse_filter(filter) {
             return Err(reason);
         }
-        let text = filter.as_str();
-        if text.len() > limits.topic_bytes_max || filter.levels().count() > limits.topic_levels_max {
-            return Err(ReasonCode::TopicFilterInvalid);
-        }
-        let denied = settings.topics.subscribe_denied.iter().any(|denied| denied.filter() == filter.filter());
-        if denied || !self.core.access.may_subscribe(&self.identity, filter, qos) {
-            return Err(ReasonCode::NotAuthorized);
+        if let Some(reason) = refuse_filter(&self.core, &self.identity, filter, qos) {
+            return Err(reason);
         }
         let session = self.protocol.session();
-        let is_new = session.subscription(text).is_none();
-        if is_new && session.subscriptions().len() >= limits.subscriptions_max {
+        let is_new = session.subscription(filter.as_str()).is_none();
+        if is_new && session.subscriptions().len() >= self.core.settings.limits.subscriptions_max {
             return Err(ReasonCode::QuotaExceeded);
         }
         Ok(())
@@ -88,4 +83,19 @@ impl Dialogue {
         self.replays.remove(text);
         ReasonCode::Success
     }
+}
+
+/// Why a client may not subscribe with a filter; `None` if it may.
+pub(crate) fn refuse_filter(
+    core: &Core,
+    identity: &Identity,
+    filter: &TopicFilter<&str>,
+    qos: QoS,
+) -> Option<ReasonCode> {
+    let (limits, topics) = (&core.settings.limits, &core.settings.topics);
+    if filter.as_str().len() > limits.topic_bytes_max || filter.levels().count() > limits.topic_levels_max {
+        return Some(ReasonCode::TopicFilterInvalid);
+    }
+    let denied = topics.subscribe_denied.iter().any(|denied| denied.filter() == filter.filter());
+    (denied || !core.access.may_subscribe(identity, filter, qos)).then_some(ReasonCode::NotAuthorized)
 }

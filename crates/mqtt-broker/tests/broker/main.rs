@@ -12,6 +12,7 @@ mod groups;
 mod harness;
 mod invariants;
 mod listeners;
+mod local;
 mod nodes;
 mod offline;
 mod panics;
