@@ -183,6 +183,7 @@ impl Core {
             retain: retain && target.retain_as_published, // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
             subscription_ids: target.subscription_ids.clone(),
             share: target.share,
+            place: 0,
         };
         let delivery = Delivery { hop, message: message.clone() };
         self.push_delivery(&target.outbox, delivery, now, touched);

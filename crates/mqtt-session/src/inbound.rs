@@ -74,6 +74,11 @@ impl Inbound {
         self.received.values_mut().for_each(|here| *here = false);
     }
 
+    /// An identifier of an earlier connection.
+    pub(crate) fn restore(&mut self, id: PacketId) {
+        self.received.insert(id.get(), false);
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.received.len()
     }

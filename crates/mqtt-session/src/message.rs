@@ -101,6 +101,12 @@ impl Message {
         Some(u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
+    /// The same for all clones of a message, and for no other message as long as one of them lives.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.body.as_ptr().addr()
+    }
+
     /// Bytes that this message holds, for budgets. Shared by all its clones.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
@@ -171,13 +177,15 @@ pub struct Hop {
     /// Key of the shared subscription that chose this receiver, so that another member can be chosen
     /// when this one leaves; 0 for an ordinary subscription.
     pub share: u64,
+    /// Where the delivery stands in a durable store, among those of its session; 0 if it is not kept.
+    pub place: u64,
 }
 
 impl Hop {
     /// A hop with nothing but a quality of service.
     #[must_use]
     pub const fn new(qos: QoS) -> Self {
-        Self { qos, retain: false, subscription_ids: None, share: 0 }
+        Self { qos, retain: false, subscription_ids: None, share: 0, place: 0 }
     }
 }
 

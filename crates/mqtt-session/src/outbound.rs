@@ -100,6 +100,17 @@ impl Outbound {
         id
     }
 
+    /// A message of an earlier connection, which has its identifier already.
+    pub(crate) fn restore(&mut self, id: PacketId, delivery: Delivery, released: bool) {
+        let state = match delivery.hop.qos {
+            QoS::ExactlyOnce if released => InFlight::AwaitingPubcomp,
+            QoS::ExactlyOnce => InFlight::AwaitingPubrec(delivery),
+            _ => InFlight::AwaitingPuback(delivery),
+        };
+        let sequence = self.next_sequence();
+        self.slots.insert(id.get(), Slot { sequence, in_window: false, state });
+    }
+
     /// Gives a SUBSCRIBE or UNSUBSCRIBE its packet identifier; they are outside the window.
     pub(crate) fn start_request(&mut self, state: InFlight) -> Option<PacketId> {
         let id = self.free_id()?;

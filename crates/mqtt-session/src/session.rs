@@ -1,7 +1,7 @@
 //! What the standard calls the Session State (section 4.1): all that outlives a connection.
 
 use hashbrown::HashMap;
-use mqtt_codec::SubscriptionOptions;
+use mqtt_codec::{PacketId, SubscriptionOptions};
 
 use crate::Delivery;
 use crate::inbound::Inbound;
@@ -66,6 +66,17 @@ impl Session {
     #[must_use]
     pub fn unreleased_len(&self) -> usize {
         self.inbound.len()
+    }
+
+    /// Takes a message back that was sent and not acknowledged to the end before the session was stored. Calls
+    /// come in the order of sending, or of the PUBRECs for those that were released.
+    pub fn restore_sent(&mut self, packet_id: PacketId, delivery: Delivery, released: bool) {
+        self.outbound.restore(packet_id, delivery, released);
+    }
+
+    /// Takes the identifier of a QoS 2 message back that was received and not released.
+    pub fn restore_received(&mut self, packet_id: PacketId) {
+        self.inbound.restore(packet_id);
     }
 
     /// Ends the session and gives back what the client never acknowledged, in the order of sending.

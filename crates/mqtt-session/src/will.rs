@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use mqtt_codec::{PropertiesBuf, QoS, ReasonCode, Will};
+use mqtt_codec::{Properties, PropertiesBuf, QoS, ReasonCode, Will};
 use mqtt_topic::TopicName;
 
 use crate::message::{Message, expiry, forwarded};
@@ -52,6 +52,53 @@ impl WillMessage {
             retain: will.retain,
             delay_interval_s: will.properties.will_delay_interval_s().unwrap_or(0),
         })
+    }
+
+    /// Puts a will together again that was accepted before. `properties` hold only what is forwarded.
+    #[must_use]
+    pub fn restore(
+        topic: TopicName<&str>,
+        payload: &[u8],
+        properties: Properties<'_>,
+        message_expiry_interval_s: Option<u32>,
+        (qos, retain): (QoS, bool),
+        delay_interval_s: u32,
+    ) -> Self {
+        let mut block = PropertiesBuf::new();
+        block.extend_from(properties);
+        Self {
+            topic: topic.to_boxed(),
+            payload: payload.into(),
+            properties: block,
+            message_expiry_interval_s,
+            qos,
+            retain,
+            delay_interval_s,
+        }
+    }
+
+    /// The text of the topic where it will be published.
+    #[must_use]
+    pub fn topic_text(&self) -> &str {
+        self.topic.as_str()
+    }
+
+    /// The application's bytes.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The properties that are forwarded.
+    #[must_use]
+    pub fn properties(&self) -> Properties<'_> {
+        self.properties.as_properties()
+    }
+
+    /// Message Expiry Interval of its publication.
+    #[must_use]
+    pub fn message_expiry_interval_s(&self) -> Option<u32> {
+        self.message_expiry_interval_s
     }
 
     /// Where it will be published.

@@ -1,11 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+pub mod durable;
+mod journal;
 mod memory;
 mod queue;
 mod store;
 
+pub use durable::{Condition, DurableSettings, DurableStore, Health, WriteSettings};
+pub use journal::{Durability, Journal, Progress, SessionHead, SessionId, Transaction};
 pub use memory::MemoryStore;
 pub use queue::{MemoryQueue, Overflow, Pushed, Queue, QueueLimits};
 pub use store::{
-    Parked, RetainOutcome, Retained, RetainedLimits, RetainedPage, RetainedTotals, Store, StoreError,
+    Parked, Recovered, RetainOutcome, Retained, RetainedLimits, RetainedPage, RetainedTotals, Store,
+    StoreError,
 };

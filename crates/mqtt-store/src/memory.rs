@@ -44,6 +44,25 @@ impl MemoryStore {
     pub fn new(limits: RetainedLimits) -> Self {
         Self { limits, ..Self::default() }
     }
+
+    /// The same with other limits; what is there already stays.
+    pub(crate) fn with_limits(self, limits: RetainedLimits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Removes and returns the retained messages that have expired.
+    pub(crate) fn take_expired_retained(&self, now: Instant) -> Vec<Message> {
+        let mut expired = Vec::new();
+        if self.retained.read().expiring.first().is_none_or(|next| !next.0.is_expired(now)) {
+            return expired;
+        }
+        let mut set = self.retained.write();
+        while let Some(message) = set.pop_expired(now) {
+            set.remove(topic_of(&message));
+            expired.push(message);
+        }
+        expired
+    }
 }
 
 impl fmt::Debug for RetainedSet {
@@ -175,16 +194,7 @@ impl Store for MemoryStore {
     }
 
     fn expire_retained(&self, now: Instant) -> usize {
-        let mut expired = 0;
-        if self.retained.read().expiring.first().is_none_or(|next| !next.0.is_expired(now)) {
-            return expired;
-        }
-        let mut set = self.retained.write();
-        while let Some(message) = set.pop_expired(now) {
-            set.remove(topic_of(&message));
-            expired += 1;
-        }
-        expired
+        self.take_expired_retained(now).len()
     }
 
     fn next_retained_expiry(&self) -> Option<Instant> {

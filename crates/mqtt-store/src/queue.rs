@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use mqtt_session::{Delivery, DropReason};
 
+use crate::{SessionId, Transaction};
+
 /// What a queue does with a message for which there is no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overflow {
@@ -48,6 +50,16 @@ pub enum Pushed {
 pub trait Queue: fmt::Debug + Send {
     /// Appends a message, within the limits.
     fn push(&mut self, delivery: Delivery) -> Pushed;
+
+    /// Appends a message, within the limits, and notes in the transaction what has to be stored for it.
+    fn push_in(&mut self, delivery: Delivery, _transaction: &mut Transaction) -> Pushed {
+        self.push(delivery)
+    }
+
+    /// The session, if its messages are kept by a durable store.
+    fn session(&self) -> Option<SessionId> {
+        None
+    }
 
     /// The message that has waited longest.
     fn front(&self) -> Option<&Delivery>;
@@ -101,6 +113,12 @@ impl MemoryQueue {
         }
         self.append(delivery, bytes);
         Pushed::QueuedInsteadOf(given_up, reason)
+    }
+
+    /// Puts a message back that was here before, whatever the limits are now.
+    pub(crate) fn restore(&mut self, delivery: Delivery) {
+        let bytes = delivery.size_bytes();
+        self.append(delivery, bytes);
     }
 
     fn append(&mut self, delivery: Delivery, bytes: usize) {

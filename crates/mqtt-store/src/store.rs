@@ -1,13 +1,14 @@
 //! The interface between the broker and what keeps its state.
 
 use core::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::QoS;
 use mqtt_session::{Message, Session};
 use mqtt_topic::{TopicFilter, TopicName};
 
-use crate::{Queue, QueueLimits};
+use crate::{Journal, Queue, QueueLimits, SessionHead, SessionId, Transaction};
 
 /// A message kept for those who subscribe later (section 3.3.1.3).
 #[derive(Clone, Debug, PartialEq)]
@@ -25,6 +26,19 @@ pub struct Parked {
     pub session: Session,
     /// When it ends; `None` for never.
     pub ends_at: Option<Instant>,
+}
+
+/// A session that was kept over a restart.
+#[derive(Debug)]
+pub struct Recovered {
+    /// Its name in the store.
+    pub id: SessionId,
+    /// Its client, its expiry, its will.
+    pub head: SessionHead,
+    /// Its subscriptions and unfinished exchanges.
+    pub session: Session,
+    /// What waits for it.
+    pub queue: Box<dyn Queue>,
 }
 
 /// What became of a message that was to be retained.
@@ -105,6 +119,19 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// There is no room, or the medium failed: nothing has changed.
     fn retain(&self, retained: Retained) -> Result<RetainOutcome, StoreError>;
 
+    /// As [`retain`](Self::retain), and notes in the transaction what has to be stored for it.
+    ///
+    /// # Errors
+    /// Those of `retain`.
+    fn retain_in(
+        &self,
+        retained: Retained,
+        _publisher: Option<&Arc<str>>,
+        _transaction: &mut Transaction,
+    ) -> Result<RetainOutcome, StoreError> {
+        self.retain(retained)
+    }
+
     /// The retained messages that match, `messages_max` (above 0) at most, strictly after the topic `after`.
     /// Messages that have expired are left out.
     ///
@@ -133,6 +160,24 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The medium failed.
     fn open_queue(&self, client_id: &str, limits: QueueLimits) -> Result<Box<dyn Queue>, StoreError>;
+
+    /// A queue for the messages of a session that outlives its connections.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn open_kept_queue(&self, client_id: &str, limits: QueueLimits) -> Result<Box<dyn Queue>, StoreError> {
+        self.open_queue(client_id, limits)
+    }
+
+    /// Where changes are stored; `None` if nothing outlives the process.
+    fn journal(&self) -> Option<&dyn Journal> {
+        None
+    }
+
+    /// The sessions that were kept over a restart, once.
+    fn take_recovered(&self) -> Vec<Recovered> {
+        Vec::new()
+    }
 
     /// Keeps the session of a client that went away.
     ///

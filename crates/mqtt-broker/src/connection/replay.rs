@@ -174,6 +174,7 @@ impl Replay {
             retain: true, // [MQTT-3.3.1-8]
             subscription_ids: self.subscription_ids.clone(),
             share: 0,
+            place: 0,
         };
         Delivery { hop, message: retained.message.clone() }
     }

@@ -1,0 +1,147 @@
+//! Where segments are kept: a directory, or something that behaves like one.
+
+use core::fmt;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A place for files.
+pub trait Medium: fmt::Debug + Send + Sync + 'static {
+    /// Names of all files.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Makes an empty file whose name survives a power failure.
+    ///
+    /// # Errors
+    /// The medium failed or is full.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>>;
+
+    /// Opens a file that is there.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>>;
+
+    /// Removes a file. Whoever has it open can still read it.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn remove(&self, name: &str) -> io::Result<()>;
+}
+
+/// One file.
+pub trait MediumFile: fmt::Debug + Send + Sync {
+    /// Writes all bytes at this offset. After an error, some may have been written.
+    ///
+    /// # Errors
+    /// The medium failed or is full.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Reads exactly so many bytes at this offset.
+    ///
+    /// # Errors
+    /// The medium failed, or there are fewer.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Waits until all that was written survives a power failure.
+    ///
+    /// # Errors
+    /// The medium failed: what was written since the last sync may be lost, whatever is read back.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Bytes that the file has.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn len_bytes(&self) -> io::Result<u64>;
+
+    /// Cuts the file to this length.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn truncate(&self, len_bytes: u64) -> io::Result<()>;
+}
+
+/// A directory that belongs to one process at a time.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    /// Locked as long as it is open.
+    _lock: File,
+}
+
+/// Name of the file that keeps a second process out.
+const LOCK_NAME: &str = "lock";
+
+impl Directory {
+    /// Opens a directory, which is made if it is not there, and locks it.
+    ///
+    /// # Errors
+    /// It cannot be made or written to, or another process has it: [`io::ErrorKind::WouldBlock`].
+    pub fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK_NAME))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()
+    }
+}
+
+impl Medium for Directory {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            names.extend(entry?.file_name().into_string().ok().filter(|name| name != LOCK_NAME));
+        }
+        Ok(names)
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        let path = self.path.join(name);
+        let file = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(path)?;
+        self.sync_names()?;
+        Ok(Arc::new(file))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(self.path.join(name))?;
+        Ok(Arc::new(file))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+}
+
+impl MediumFile for File {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.read_exact_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn len_bytes(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
+    fn truncate(&self, len_bytes: u64) -> io::Result<()> {
+        self.set_len(len_bytes)
+    }
+}

@@ -1,0 +1,418 @@
+//! Records: what stands in the segments, byte for byte. Each begins with its version.
+//!
+//! Numbers are written in seven bits per byte, least significant first; texts and bytes follow their length.
+
+use mqtt_codec::QoS;
+
+/// The version that is written.
+pub(crate) const VERSION: u8 = 1;
+
+/// A record, borrowed from the segment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Record<'a> {
+    Body(Body<'a>),
+    Entry(Entry<'a>),
+    Sent { session: u64, place: u64, packet_id: u16, order: u64 },
+    Pubrec { session: u64, place: u64, order: u64 },
+    Done { session: u64, place: u64 },
+    Head(Head<'a>),
+    End { session: u64 },
+    Subscribe { session: u64, filter: &'a str, options: u8, identifier: u32 },
+    Unsubscribe { session: u64, filter: &'a str },
+    Received { session: u64, packet_id: u16 },
+    Released { session: u64, packet_id: u16 },
+    Retained { topic: &'a str, version: u64, body: u64, qos: u8, publisher: &'a str },
+    Cleared { topic: &'a str, version: u64 },
+}
+
+/// A message, stored once however many wait for it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Body<'a> {
+    pub(crate) id: u64,
+    /// Milliseconds since 1970; 0 for never.
+    pub(crate) expires_at_ms: u64,
+    pub(crate) topic: &'a str,
+    pub(crate) properties: &'a [u8],
+    pub(crate) payload: &'a [u8],
+}
+
+/// One session's part in a message.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Entry<'a> {
+    pub(crate) session: u64,
+    pub(crate) place: u64,
+    pub(crate) body: u64,
+    pub(crate) size_bytes: u32,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    /// Subscription identifiers, four bytes each, least significant first.
+    pub(crate) ids: &'a [u8],
+    /// The filter of the shared subscription that chose the session, as a key.
+    pub(crate) share: u64,
+    /// 0 if it waits.
+    pub(crate) packet_id: u16,
+    pub(crate) released: bool,
+    /// Order of sending, or of the PUBREC.
+    pub(crate) order: u64,
+}
+
+/// A session.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Head<'a> {
+    pub(crate) session: u64,
+    pub(crate) client_id: &'a str,
+    pub(crate) session_expiry_s: u32,
+    /// Milliseconds since 1970; 0 while the client is connected.
+    pub(crate) away_since_ms: u64,
+    pub(crate) will: Option<Will<'a>>,
+}
+
+/// A will that is not published yet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Will<'a> {
+    pub(crate) topic: &'a str,
+    pub(crate) payload: &'a [u8],
+    pub(crate) properties: &'a [u8],
+    /// Plus one; 0 for none.
+    pub(crate) message_expiry: u64,
+    pub(crate) qos: u8,
+    pub(crate) retain: bool,
+    pub(crate) delay_interval_s: u32,
+}
+
+/// Bytes that cannot be a record of a version that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable;
+
+pub(crate) struct Encoder<'o>(pub(crate) &'o mut Vec<u8>);
+
+impl Encoder<'_> {
+    fn byte(&mut self, byte: u8) -> &mut Self {
+        self.0.push(byte);
+        self
+    }
+
+    fn number(&mut self, mut number: u64) -> &mut Self {
+        while number >= 0x80 {
+            self.0.push((number & 0x7f) as u8 | 0x80);
+            number >>= 7;
+        }
+        self.byte(u8::try_from(number).expect("seven bits"))
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.bytes(text.as_bytes())
+    }
+
+    pub(crate) fn record(&mut self, record: &Record<'_>) {
+        self.byte(VERSION).byte(record.kind());
+        match *record {
+            Record::Body(body) => self.body(&body),
+            Record::Entry(entry) => self.entry(&entry),
+            Record::Sent { session, place, packet_id, order } => {
+                self.number(session).number(place).number(packet_id.into()).number(order);
+            }
+            Record::Pubrec { session, place, order } => {
+                self.number(session).number(place).number(order);
+            }
+            Record::Done { session, place } => {
+                self.number(session).number(place);
+            }
+            Record::Head(head) => self.head(&head),
+            Record::End { session } => {
+                self.number(session);
+            }
+            Record::Subscribe { session, filter, options, identifier } => {
+                self.number(session).text(filter).byte(options).number(identifier.into());
+            }
+            Record::Unsubscribe { session, filter } => {
+                self.number(session).text(filter);
+            }
+            Record::Received { session, packet_id } | Record::Released { session, packet_id } => {
+                self.number(session).number(packet_id.into());
+            }
+            Record::Retained { topic, version, body, qos, publisher } => {
+                self.text(topic).number(version).number(body).byte(qos).text(publisher);
+            }
+            Record::Cleared { topic, version } => {
+                self.text(topic).number(version);
+            }
+        }
+    }
+
+    fn body(&mut self, body: &Body<'_>) {
+        self.number(body.id).number(body.expires_at_ms);
+        self.text(body.topic).bytes(body.properties).bytes(body.payload);
+    }
+
+    fn entry(&mut self, entry: &Entry<'_>) {
+        let flags = entry.qos
+            | u8::from(entry.retain) << 2
+            | u8::from(entry.released) << 3
+            | u8::from(!entry.ids.is_empty()) << 4
+            | u8::from(entry.share != 0) << 5
+            | u8::from(entry.packet_id != 0) << 6;
+        self.number(entry.session).number(entry.place).number(entry.body);
+        self.number(entry.size_bytes.into()).byte(flags);
+        if !entry.ids.is_empty() {
+            self.bytes(entry.ids);
+        }
+        if entry.share != 0 {
+            self.number(entry.share);
+        }
+        if entry.packet_id != 0 {
+            self.number(entry.packet_id.into()).number(entry.order);
+        }
+    }
+
+    fn head(&mut self, head: &Head<'_>) {
+        self.number(head.session).text(head.client_id);
+        self.number(head.session_expiry_s.into()).number(head.away_since_ms);
+        let Some(will) = head.will else {
+            self.byte(0);
+            return;
+        };
+        self.byte(1).text(will.topic).bytes(will.payload).bytes(will.properties);
+        self.number(will.message_expiry).byte(will.qos | u8::from(will.retain) << 2);
+        self.number(will.delay_interval_s.into());
+    }
+}
+
+impl Record<'_> {
+    const fn kind(&self) -> u8 {
+        match self {
+            Self::Body(_) => 1,
+            Self::Entry(_) => 2,
+            Self::Sent { .. } => 3,
+            Self::Pubrec { .. } => 4,
+            Self::Done { .. } => 5,
+            Self::Head(_) => 6,
+            Self::End { .. } => 7,
+            Self::Subscribe { .. } => 8,
+            Self::Unsubscribe { .. } => 9,
+            Self::Received { .. } => 10,
+            Self::Released { .. } => 11,
+            Self::Retained { .. } => 12,
+            Self::Cleared { .. } => 13,
+        }
+    }
+}
+
+/// Takes records off a slice.
+#[derive(Debug)]
+pub(crate) struct Decoder<'a> {
+    bytes: &'a [u8],
+    start: &'a [u8],
+}
+
+impl<'a> Decoder<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, start: bytes }
+    }
+
+    /// Bytes taken so far.
+    pub(crate) fn position(&self) -> usize {
+        self.start.len() - self.bytes.len()
+    }
+
+    /// The next record; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<Record<'a>>, Unreadable> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        if self.byte()? != VERSION {
+            return Err(Unreadable);
+        }
+        let kind = self.byte()?;
+        self.of_kind(kind).map(Some)
+    }
+
+    fn of_kind(&mut self, kind: u8) -> Result<Record<'a>, Unreadable> {
+        Ok(match kind {
+            1 => Record::Body(self.body()?),
+            2 => Record::Entry(self.entry()?),
+            3 => Record::Sent {
+                session: self.number()?,
+                place: self.number()?,
+                packet_id: self.small()?,
+                order: self.number()?,
+            },
+            4 => Record::Pubrec { session: self.number()?, place: self.number()?, order: self.number()? },
+            5 => Record::Done { session: self.number()?, place: self.number()? },
+            6 => Record::Head(self.head()?),
+            7 => Record::End { session: self.number()? },
+            8 => Record::Subscribe {
+                session: self.number()?,
+                filter: self.text()?,
+                options: self.byte()?,
+                identifier: self.small()?,
+            },
+            9 => Record::Unsubscribe { session: self.number()?, filter: self.text()? },
+            10 => Record::Received { session: self.number()?, packet_id: self.small()? },
+            11 => Record::Released { session: self.number()?, packet_id: self.small()? },
+            12 => Record::Retained {
+                topic: self.text()?,
+                version: self.number()?,
+                body: self.number()?,
+                qos: self.byte()?,
+                publisher: self.text()?,
+            },
+            13 => Record::Cleared { topic: self.text()?, version: self.number()? },
+            _ => return Err(Unreadable),
+        })
+    }
+
+    fn byte(&mut self) -> Result<u8, Unreadable> {
+        let (&first, rest) = self.bytes.split_first().ok_or(Unreadable)?;
+        self.bytes = rest;
+        Ok(first)
+    }
+
+    fn number(&mut self) -> Result<u64, Unreadable> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(Unreadable)
+    }
+
+    fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Unreadable> {
+        T::try_from(self.number()?).map_err(|_| Unreadable)
+    }
+
+    fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
+        let len = self.small::<usize>()?;
+        let (bytes, rest) = self.bytes.split_at_checked(len).ok_or(Unreadable)?;
+        self.bytes = rest;
+        Ok(bytes)
+    }
+
+    fn text(&mut self) -> Result<&'a str, Unreadable> {
+        core::str::from_utf8(self.bytes()?).map_err(|_| Unreadable)
+    }
+
+    fn body(&mut self) -> Result<Body<'a>, Unreadable> {
+        Ok(Body {
+            id: self.number()?,
+            expires_at_ms: self.number()?,
+            topic: self.text()?,
+            properties: self.bytes()?,
+            payload: self.bytes()?,
+        })
+    }
+
+    fn entry(&mut self) -> Result<Entry<'a>, Unreadable> {
+        let (session, place, body) = (self.number()?, self.number()?, self.number()?);
+        let (size_bytes, flags) = (self.small()?, self.byte()?);
+        let ids = if flags & 1 << 4 == 0 { &[] } else { self.bytes()? };
+        let share = if flags & 1 << 5 == 0 { 0 } else { self.number()? };
+        let (packet_id, order) = if flags & 1 << 6 == 0 { (0, 0) } else { (self.small()?, self.number()?) };
+        let (qos, retain, released) = (flags & 3, flags & 1 << 2 != 0, flags & 1 << 3 != 0);
+        Ok(Entry { session, place, body, size_bytes, qos, retain, ids, share, packet_id, released, order })
+    }
+
+    fn head(&mut self) -> Result<Head<'a>, Unreadable> {
+        let (session, client_id) = (self.number()?, self.text()?);
+        let (session_expiry_s, away_since_ms) = (self.small()?, self.number()?);
+        let will = if self.byte()? == 0 { None } else { Some(self.will()?) };
+        Ok(Head { session, client_id, session_expiry_s, away_since_ms, will })
+    }
+
+    fn will(&mut self) -> Result<Will<'a>, Unreadable> {
+        let (topic, payload, properties) = (self.text()?, self.bytes()?, self.bytes()?);
+        let (message_expiry, flags, delay_interval_s) = (self.number()?, self.byte()?, self.small()?);
+        let (qos, retain) = (flags & 3, flags & 1 << 2 != 0);
+        Ok(Will { topic, payload, properties, message_expiry, qos, retain, delay_interval_s })
+    }
+}
+
+/// The quality of service of a record; only 0, 1 and 2 are ever written.
+pub(crate) fn qos(bits: u8) -> QoS {
+    match bits & 3 {
+        0 => QoS::AtMostOnce,
+        1 => QoS::AtLeastOnce,
+        _ => QoS::ExactlyOnce,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(record: Record<'_>) {
+        let mut bytes = Vec::new();
+        Encoder(&mut bytes).record(&record);
+        let mut decoder = Decoder::new(&bytes);
+        assert_eq!(decoder.next(), Ok(Some(record)));
+        assert_eq!(decoder.next(), Ok(None));
+        for cut in 1..bytes.len() {
+            assert_eq!(Decoder::new(&bytes[..cut]).next(), Err(Unreadable), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn every_record_reads_as_it_was_written_and_no_part_of_it_reads() {
+        let entry = Entry {
+            session: 1,
+            place: u64::MAX,
+            body: 300,
+            size_bytes: 70_000,
+            qos: 2,
+            retain: true,
+            ids: &[1, 0, 0, 0],
+            share: 9,
+            packet_id: 65_535,
+            released: true,
+            order: 128,
+        };
+        let (session, place) = (7, 1 << 40);
+        let will = Will {
+            topic: "w",
+            payload: b"gone",
+            properties: &[1, 1],
+            message_expiry: 61,
+            qos: 1,
+            retain: true,
+            delay_interval_s: 5,
+        };
+        let head =
+            Head { session, client_id: "ä", session_expiry_s: u32::MAX, away_since_ms: 1, will: None };
+        check(Record::Body(Body {
+            id: 1,
+            expires_at_ms: 0,
+            topic: "a/b",
+            properties: &[],
+            payload: &[0; 300],
+        }));
+        check(Record::Entry(entry));
+        check(Record::Entry(Entry { ids: &[], share: 0, packet_id: 0, released: false, order: 0, ..entry }));
+        check(Record::Sent { session, place, packet_id: 1, order: 2 });
+        check(Record::Pubrec { session, place, order: 3 });
+        check(Record::Done { session, place });
+        check(Record::Head(head));
+        check(Record::Head(Head { will: Some(will), ..head }));
+        check(Record::End { session });
+        check(Record::Subscribe { session, filter: "#", options: 0x2e, identifier: 268_435_455 });
+        check(Record::Unsubscribe { session, filter: "+/a" });
+        check(Record::Received { session, packet_id: 1 });
+        check(Record::Released { session, packet_id: 65_535 });
+        check(Record::Retained { topic: "t", version: 8, body: 9, qos: 1, publisher: "p" });
+        check(Record::Cleared { topic: "t", version: 10 });
+    }
+
+    #[test]
+    fn a_later_version_is_not_guessed_at() {
+        assert_eq!(Decoder::new(&[VERSION + 1, 7, 1]).next(), Err(Unreadable));
+    }
+}

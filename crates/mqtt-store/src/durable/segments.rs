@@ -1,0 +1,340 @@
+//! The segments: files that are only appended to, and removed from the oldest on.
+//!
+//! A segment begins with a header and holds frames. A frame is stored whole or not at all; its checksum tells.
+//! Each frame says how far everything before it was synced when it was written: what does not read before that
+//! point is damage, what does not read behind it is what a power failure took.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use super::image::{At, Frame};
+use super::medium::{Medium, MediumFile};
+
+/// What segments begin with, before the version and the number.
+const MAGIC: [u8; 8] = *b"MARTLET\n";
+/// The format that is written; others are refused or migrated.
+pub(crate) const FORMAT: u32 = 1;
+pub(crate) const HEADER_BYTES: u64 = 16;
+const FRAME_MAGIC: [u8; 4] = *b"\xf5Mf1";
+/// Magic, length, checksum, synced up to.
+const FRAME_HEAD_BYTES: usize = 20;
+
+/// All segments of a store.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    medium: Arc<dyn Medium>,
+    files: BTreeMap<u32, Segment>,
+    /// Everything before it survives a power failure.
+    synced_to: At,
+    segment_bytes_max: u64,
+}
+
+#[derive(Debug)]
+struct Segment {
+    file: Arc<dyn MediumFile>,
+    len_bytes: u64,
+}
+
+/// What was found in the segments that cannot be used.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Findings {
+    /// The end of the last write, which a crash cut off; nothing of it was acknowledged as synced.
+    pub torn: Vec<String>,
+    /// Damage in what was stored safely.
+    pub damaged: Vec<String>,
+}
+
+fn name_of(number: u32) -> String {
+    format!("{number:010}.segment")
+}
+
+fn number_of(name: &str) -> Option<u32> {
+    name.strip_suffix(".segment")?.parse().ok()
+}
+
+const fn at(number: u32, offset: u64) -> At {
+    (number as u64) << 32 | offset
+}
+
+pub(crate) const fn number_at(at: At) -> u32 {
+    (at >> 32) as u32
+}
+
+pub(crate) const fn offset_at(at: At) -> u64 {
+    at & 0xffff_ffff
+}
+
+fn other(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
+}
+
+impl Segments {
+    /// Opens all segments and hands each frame's records to `replay`, with the place of the first.
+    ///
+    /// # Errors
+    /// The medium failed, or a segment is of a format that this version does not know.
+    pub(crate) fn open(
+        medium: Arc<dyn Medium>,
+        segment_bytes_max: u64,
+        mut replay: impl FnMut(&[u8], At) -> Result<(), String>,
+    ) -> io::Result<(Self, Findings)> {
+        let mut numbers: Vec<u32> = medium.list()?.iter().filter_map(|name| number_of(name)).collect();
+        numbers.sort_unstable();
+        let mut segments = Self { medium, files: BTreeMap::new(), synced_to: 0, segment_bytes_max };
+        let mut findings = Findings::default();
+        let last = numbers.last().copied();
+        for number in numbers {
+            segments.read(number, Some(number) == last, &mut replay, &mut findings)?;
+        }
+        if let (Some(first), Some(last)) = (segments.files.keys().next(), segments.files.keys().last())
+            && u64::from(last - first) + 1 != segments.files.len() as u64
+        {
+            findings.damaged.push(format!("segments between {first} and {last} are missing"));
+        }
+        Ok((segments, findings))
+    }
+
+    fn read(
+        &mut self,
+        number: u32,
+        is_last: bool,
+        replay: &mut impl FnMut(&[u8], At) -> Result<(), String>,
+        findings: &mut Findings,
+    ) -> io::Result<()> {
+        let name = name_of(number);
+        let file = self.medium.open(&name)?;
+        let mut bytes = vec![0; usize::try_from(file.len_bytes()?).expect("a segment fits into memory")];
+        file.read_at(&mut bytes, 0)?;
+        let mut end = HEADER_BYTES.min(bytes.len() as u64);
+        match header_of(&bytes) {
+            Header::Known => {}
+            Header::Format(format) => {
+                return Err(other(format!("{name} has format {format}; this version knows {FORMAT}")));
+            }
+            Header::Torn => {
+                let list = if is_last { &mut findings.torn } else { &mut findings.damaged };
+                list.push(format!("{name} has no header ({} bytes)", bytes.len()));
+            }
+        }
+        let mut position = HEADER_BYTES as usize;
+        while position < bytes.len() {
+            match frame_at(&bytes[position..]) {
+                Some((payload, synced_to)) => {
+                    let origin = at(number, (position + FRAME_HEAD_BYTES) as u64);
+                    self.synced_to = self.synced_to.max(synced_to);
+                    if let Err(sentence) = replay(payload, origin) {
+                        findings.damaged.push(format!("{name} at {position}: {sentence}"));
+                    }
+                    position += FRAME_HEAD_BYTES + payload.len();
+                    end = position as u64;
+                }
+                None => {
+                    let next = next_frame(&bytes, position + 1);
+                    let lost_bytes = next.unwrap_or(bytes.len()) - position;
+                    let sentence = format!("{name}: {lost_bytes} bytes at {position} cannot be read");
+                    // Only the last segment can end in what was never synced, and then nothing behind it was.
+                    if is_last && !self.was_synced(number, &bytes, position) {
+                        findings.torn.push(sentence);
+                        break;
+                    }
+                    findings.damaged.push(sentence);
+                    position = next.unwrap_or(bytes.len());
+                }
+            }
+        }
+        self.files.insert(number, Segment { file, len_bytes: end.max(HEADER_BYTES) });
+        Ok(())
+    }
+
+    /// Whether this place was synced, as far as any frame knows.
+    fn was_synced(&self, number: u32, bytes: &[u8], position: usize) -> bool {
+        let mut synced_to = self.synced_to;
+        let mut from = position;
+        while let Some(next) = next_frame(bytes, from + 1) {
+            synced_to = synced_to.max(frame_at(&bytes[next..]).map_or(0, |(_, synced_to)| synced_to));
+            from = next;
+        }
+        at(number, position as u64) < synced_to
+    }
+
+    /// Cuts off what a crash left unfinished, and makes sure of what it left whole.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub(crate) fn tidy_end(&mut self) -> io::Result<()> {
+        let Some((_, segment)) = self.files.iter().next_back() else { return Ok(()) };
+        segment.file.truncate(segment.len_bytes)?;
+        let (file, to) = self.next_sync();
+        file.sync()?;
+        self.note_synced(to);
+        Ok(())
+    }
+
+    /// Begins a new segment, so that nothing is ever written behind what could not be read.
+    ///
+    /// # Errors
+    /// The medium failed or is full.
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
+        let number = self.files.keys().next_back().map_or(1, |last| last + 1);
+        let file = self.medium.create(&name_of(number))?;
+        let mut header = MAGIC.to_vec();
+        header.extend_from_slice(&FORMAT.to_le_bytes());
+        header.extend_from_slice(&number.to_le_bytes());
+        file.write_at(&header, 0)?;
+        file.sync()?;
+        self.files.insert(number, Segment { file, len_bytes: HEADER_BYTES });
+        Ok(())
+    }
+
+    fn last(&mut self) -> (u32, &mut Segment) {
+        let (number, segment) = self.files.iter_mut().next_back().expect("a segment was begun");
+        (*number, segment)
+    }
+
+    /// An empty frame that will stand behind so many bytes which are not written yet.
+    pub(crate) fn frame(&mut self, unwritten_bytes: usize) -> Frame {
+        let (number, segment) = self.last();
+        let origin = at(number, segment.len_bytes + unwritten_bytes as u64);
+        Frame { bytes: vec![0; FRAME_HEAD_BYTES], origin }
+    }
+
+    /// Begins a new segment if the last one is long enough. All of the last one must be synced.
+    ///
+    /// # Errors
+    /// The medium failed or is full.
+    pub(crate) fn rotate(&mut self) -> io::Result<()> {
+        if self.is_long() { self.begin() } else { Ok(()) }
+    }
+
+    /// Whether the last segment is long enough.
+    pub(crate) fn is_long(&mut self) -> bool {
+        let segment_bytes_max = self.segment_bytes_max;
+        self.last().1.len_bytes >= segment_bytes_max
+    }
+
+    /// Finishes a frame; `None` if nothing is in it.
+    pub(crate) fn seal(&self, mut frame: Frame) -> Option<Vec<u8>> {
+        let len = frame.bytes.len() - FRAME_HEAD_BYTES;
+        if len == 0 {
+            return None;
+        }
+        frame.bytes[..4].copy_from_slice(&FRAME_MAGIC);
+        frame.bytes[4..8].copy_from_slice(&u32::try_from(len).expect("a frame is short").to_le_bytes());
+        frame.bytes[12..20].copy_from_slice(&self.synced_to.to_le_bytes());
+        let checksum = crc32fast::hash(&frame.bytes[12..]);
+        frame.bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
+        Some(frame.bytes)
+    }
+
+    /// Writes frames at the end. They can be written again after an error.
+    ///
+    /// # Errors
+    /// The medium failed or is full: nothing counts as written.
+    pub(crate) fn append(&mut self, frames: &[u8]) -> io::Result<()> {
+        let (_, segment) = self.last();
+        segment.file.write_at(frames, segment.len_bytes)?;
+        segment.len_bytes += frames.len() as u64;
+        Ok(())
+    }
+
+    /// The file to sync, and how far everything is safe once that is done.
+    pub(crate) fn next_sync(&mut self) -> (Arc<dyn MediumFile>, At) {
+        let (number, segment) = self.last();
+        (segment.file.clone(), at(number, segment.len_bytes))
+    }
+
+    /// A sync was successful.
+    pub(crate) fn note_synced(&mut self, to: At) {
+        self.synced_to = self.synced_to.max(to);
+    }
+
+    /// Bytes of all segments.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.files.values().map(|segment| segment.len_bytes).sum()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    /// The oldest segment and its bytes, unless it is the one that is written.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub(crate) fn read_oldest(&self) -> io::Result<Option<(u32, Vec<u8>)>> {
+        let Some((number, segment)) = self.files.iter().next().filter(|_| self.files.len() > 1) else {
+            return Ok(None);
+        };
+        let mut bytes = vec![0; usize::try_from(segment.len_bytes).expect("a segment fits into memory")];
+        segment.file.read_at(&mut bytes, 0)?;
+        Ok(Some((*number, bytes)))
+    }
+
+    /// Forgets the oldest segment, of which nothing is needed any more.
+    ///
+    /// # Errors
+    /// The medium failed.
+    pub(crate) fn remove_oldest(&mut self) -> io::Result<()> {
+        if let Some((number, _)) = self.files.pop_first() {
+            self.medium.remove(&name_of(number))?;
+        }
+        Ok(())
+    }
+
+    /// The file that holds a record; `None` if it is gone.
+    pub(crate) fn file(&self, at: At) -> Option<Arc<dyn MediumFile>> {
+        Some(self.files.get(&number_at(at))?.file.clone())
+    }
+}
+
+enum Header {
+    Known,
+    Format(u32),
+    Torn,
+}
+
+fn header_of(bytes: &[u8]) -> Header {
+    let word =
+        |from: usize| bytes.get(from..from + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
+    match (bytes.starts_with(&MAGIC), word(8), word(12)) {
+        (true, Some(FORMAT), Some(_)) => Header::Known,
+        (true, Some(format), Some(_)) if bytes.len() > HEADER_BYTES as usize => Header::Format(format),
+        _ => Header::Torn,
+    }
+}
+
+/// The frame that begins here: its records, and how far all was synced before it.
+fn frame_at(bytes: &[u8]) -> Option<(&[u8], At)> {
+    let head = bytes.get(..FRAME_HEAD_BYTES)?;
+    let word = |from: usize| u32::from_le_bytes(head[from..from + 4].try_into().expect("four bytes"));
+    let len = usize::try_from(word(4)).ok()?;
+    let whole = bytes.get(..FRAME_HEAD_BYTES.checked_add(len)?)?;
+    let intact = head.starts_with(&FRAME_MAGIC) && crc32fast::hash(&whole[12..]) == word(8);
+    let synced_to = u64::from_le_bytes(head[12..20].try_into().expect("eight bytes"));
+    intact.then_some((&whole[FRAME_HEAD_BYTES..], synced_to))
+}
+
+fn next_frame(bytes: &[u8], from: usize) -> Option<usize> {
+    let starts = bytes.get(from..)?.windows(FRAME_MAGIC.len()).enumerate();
+    let mut starts = starts.filter(|(_, window)| *window == FRAME_MAGIC).map(|(start, _)| from + start);
+    starts.find(|start| frame_at(&bytes[*start..]).is_some())
+}
+
+/// Hands the records of every frame of one segment to `each`, with the place of the first.
+pub(crate) fn each_frame(number: u32, bytes: &[u8], mut each: impl FnMut(&[u8], At)) {
+    let mut position = HEADER_BYTES as usize;
+    while position < bytes.len() {
+        match frame_at(&bytes[position..]) {
+            Some((payload, _)) => {
+                each(payload, at(number, (position + FRAME_HEAD_BYTES) as u64));
+                position += FRAME_HEAD_BYTES + payload.len();
+            }
+            None => match next_frame(bytes, position + 1) {
+                Some(next) => position = next,
+                None => return,
+            },
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! For `martlet store`: looking at a store without changing it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::medium::{Directory, Medium};
+use super::recovery::{self, OpenError};
+use super::segments::Findings;
+use super::wall::Wall;
+use super::writer::WriteSettings;
+use crate::{QueueLimits, Recovered, Retained};
+
+/// Everything in a store.
+#[derive(Debug)]
+pub struct Dumped {
+    /// Sessions with what waits for them.
+    pub sessions: Vec<Recovered>,
+    /// Retained messages, in no order.
+    pub retained: Vec<Retained>,
+    /// What cannot be read.
+    pub findings: Findings,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Bytes of what is needed.
+    pub bytes_live: u64,
+}
+
+/// Reads a whole store that no other process uses.
+///
+/// # Errors
+/// Another process uses it, or the medium failed. Damage is no error here.
+pub fn dump(path: &Path, wall: Wall) -> Result<Dumped, OpenError> {
+    if !path.is_dir() {
+        return Err(OpenError::Medium(std::io::ErrorKind::NotFound.into()));
+    }
+    let medium: Arc<dyn Medium> = Arc::new(Directory::open(path)?);
+    let (kept, mut findings) = recovery::read(medium, WriteSettings::default().segment_bytes_max, |_| {})?;
+    let mut retained = Vec::new();
+    findings.damaged.extend(kept.retained(&wall, |message| retained.push(message)));
+    let (sessions, unreadable) = kept.sessions(&wall, QueueLimits::default());
+    findings.damaged.extend(unreadable);
+    let (bytes, bytes_live) = (kept.segments.len_bytes(), kept.image.live_bytes);
+    Ok(Dumped { sessions, retained, findings, bytes, bytes_live })
+}
+
+/// Reads a whole store and says what is wrong with it.
+///
+/// # Errors
+/// Those of [`dump`].
+pub fn verify(path: &Path, wall: Wall) -> Result<Findings, OpenError> {
+    dump(path, wall).map(|dumped| dumped.findings)
+}

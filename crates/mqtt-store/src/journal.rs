@@ -1,0 +1,249 @@
+//! What a broker tells a durable store: changes, grouped so that each group is stored whole or not at all.
+
+use core::num::NonZeroU64;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::task::Waker;
+use std::sync::Arc;
+
+use mqtt_codec::{PacketId, QoS};
+use mqtt_session::{Delivery, Hop, Message, Subscription, WillMessage};
+use parking_lot::Mutex;
+
+use crate::{Condition, Health};
+
+/// What the acknowledgement of a message promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Durability {
+    /// The message is in memory: it is lost with the process.
+    Memory,
+    /// The operating system has it: a killed process loses nothing, a power failure as much as was written since
+    /// the last sync.
+    #[default]
+    Periodic,
+    /// It is on the disk.
+    Acked,
+}
+
+/// Names a session in a durable store; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub NonZeroU64);
+
+/// What is kept of a session besides its subscriptions, messages and packet identifiers.
+#[derive(Clone, Debug)]
+pub struct SessionHead {
+    /// Client identifier.
+    pub client_id: Arc<str>,
+    /// Session Expiry Interval in seconds; `u32::MAX` for no end.
+    pub session_expiry_s: u32,
+    /// Milliseconds since 1970 at which the client went away; `None` while it is connected.
+    pub away_since_ms: Option<u64>,
+    /// The will that is not published yet.
+    pub will: Option<WillMessage>,
+}
+
+/// One change of what a durable store keeps.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Head(SessionId, Box<SessionHead>),
+    End(SessionId),
+    Subscribe(SessionId, Box<str>, Subscription),
+    Unsubscribe(SessionId, Box<str>),
+    Enqueue { session: SessionId, place: u64, hop: Hop, message: Message },
+    Drop { session: SessionId, place: u64 },
+    Sent { session: SessionId, place: u64, packet_id: PacketId },
+    Pubrec(SessionId, PacketId),
+    Settled(SessionId, PacketId),
+    Received(SessionId, PacketId),
+    Released(SessionId, PacketId),
+    Retain { message: Message, qos: QoS, publisher: Option<Arc<str>>, version: u64 },
+    Clear { topic: Box<str>, version: u64 },
+}
+
+/// Changes that are stored together or not at all.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    pub(crate) changes: Vec<Change>,
+    /// About the bytes that they take.
+    pub(crate) bytes: usize,
+    durability: Durability,
+    /// Whether an answer waits for it.
+    awaited: bool,
+    /// Whether it has to be on the disk before that.
+    pub(crate) synced: bool,
+}
+
+impl Transaction {
+    /// What holds for the messages that are added from now on.
+    pub fn set_durability(&mut self, durability: Durability) {
+        self.durability = durability;
+    }
+
+    /// Whether messages that are added now are kept at all.
+    #[must_use]
+    pub fn keeps_messages(&self) -> bool {
+        self.durability > Durability::Memory
+    }
+
+    /// Whether nothing was added.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// About the bytes that it takes.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether something that leaves has to wait until it is stored.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.awaited
+    }
+
+    fn add(&mut self, change: Change, bytes: usize, awaited: bool) {
+        self.changes.push(change);
+        self.bytes += bytes;
+        self.awaited |= awaited;
+    }
+
+    fn add_message(&mut self, change: Change, bytes: usize) {
+        self.synced |= self.durability == Durability::Acked;
+        self.add(change, bytes, true);
+    }
+
+    /// A session begins, or what is kept of it has changed.
+    pub fn head(&mut self, session: SessionId, head: SessionHead) {
+        self.add(Change::Head(session, Box::new(head)), 128, true);
+    }
+
+    /// A session has ended.
+    pub fn end(&mut self, session: SessionId) {
+        self.add(Change::End(session), 16, true);
+    }
+
+    /// A subscription is made or replaced.
+    pub fn subscribe(&mut self, session: SessionId, filter: &str, subscription: Subscription) {
+        self.add(Change::Subscribe(session, filter.into(), subscription), 32 + filter.len(), true);
+    }
+
+    /// A subscription is gone.
+    pub fn unsubscribe(&mut self, session: SessionId, filter: &str) {
+        self.add(Change::Unsubscribe(session, filter.into()), 32 + filter.len(), true);
+    }
+
+    pub(crate) fn enqueue(&mut self, session: SessionId, place: u64, delivery: &Delivery) {
+        let (hop, message) = (delivery.hop.clone(), delivery.message.clone());
+        let bytes = message.size_bytes();
+        self.add_message(Change::Enqueue { session, place, hop, message }, bytes);
+    }
+
+    pub(crate) fn retain(&mut self, message: Message, qos: QoS, publisher: Option<Arc<str>>, version: u64) {
+        let bytes = message.size_bytes();
+        self.add_message(Change::Retain { message, qos, publisher, version }, bytes);
+    }
+
+    pub(crate) fn clear(&mut self, topic: &str, version: u64) {
+        self.add_message(Change::Clear { topic: topic.into(), version }, 32 + topic.len());
+    }
+
+    /// A queued message will not be delivered.
+    pub fn give_up(&mut self, session: SessionId, place: u64) {
+        self.add(Change::Drop { session, place }, 16, false);
+    }
+
+    /// A queued message was sent. At QoS 2 its PUBLISH must not leave before this is stored: a client that has
+    /// it would get it again under another identifier.
+    pub fn sent(&mut self, session: SessionId, place: u64, packet_id: PacketId, qos: QoS) {
+        self.add(Change::Sent { session, place, packet_id }, 16, qos == QoS::ExactlyOnce);
+    }
+
+    /// The client has a QoS 2 message. Its PUBREL must not leave before this is stored.
+    pub fn pubrec(&mut self, session: SessionId, packet_id: PacketId) {
+        self.add(Change::Pubrec(session, packet_id), 16, true);
+    }
+
+    /// The client has acknowledged a message to the end.
+    pub fn settled(&mut self, session: SessionId, packet_id: PacketId) {
+        self.add(Change::Settled(session, packet_id), 16, false);
+    }
+
+    /// A QoS 2 message was received and routed.
+    pub fn received(&mut self, session: SessionId, packet_id: PacketId) {
+        self.add(Change::Received(session, packet_id), 16, true);
+    }
+
+    /// The client has released a QoS 2 message. Its PUBCOMP must not leave before this is stored: the identifier
+    /// may name another message after it.
+    pub fn released(&mut self, session: SessionId, packet_id: PacketId) {
+        self.add(Change::Released(session, packet_id), 16, true);
+    }
+}
+
+/// How far a store has come with the transactions of one connection, which numbers them from 1.
+#[derive(Debug, Default)]
+pub struct Progress {
+    done: AtomicU64,
+    failed: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Progress {
+    /// The latest transaction that is stored as its messages ask for; all before it are stored as well.
+    #[must_use]
+    pub fn done(&self) -> u64 {
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Whether what is not done will never be.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Remembers whom to wake. Look at [`done`](Self::done) after it.
+    pub fn register(&self, waker: &Waker) {
+        let mut slot = self.waker.lock();
+        if !slot.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    pub(crate) fn complete(&self, number: u64) {
+        self.done.fetch_max(number, Ordering::AcqRel);
+    }
+
+    pub(crate) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = self.waker.lock().take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Transaction {
+    /// Takes everything out; what holds for further messages stays.
+    pub(crate) fn take(&mut self) -> Self {
+        let next = Self { durability: self.durability, ..Self::default() };
+        std::mem::replace(self, next)
+    }
+}
+
+/// Where transactions go.
+pub trait Journal: core::fmt::Debug + Send + Sync {
+    /// Hands a transaction over; it is empty afterwards. `to` hears when it is stored, under this number.
+    fn submit(&self, transaction: &mut Transaction, to: Option<(&Arc<Progress>, u64)>);
+
+    /// How the medium is.
+    fn condition(&self) -> Condition;
+
+    /// What was done so far.
+    fn health(&self) -> &Health;
+
+    /// Stores all that was submitted, syncs, and ends.
+    fn close(&self);
+}
