@@ -1,5 +1,13 @@
-//! A store that outlives the process: everything is appended to segments, and an image of what they amount to is
-//! kept in memory.
+//! A store that outlives the process.
+//!
+//! Everything is appended to segments: files of some megabytes that hold frames, one for each write, with a checksum.
+//! A frame holds records, each with a version. A message is one record however many sessions it waits for; each of
+//! them has a short record that refers to it. An image of what all records amount to is kept in memory; it is made
+//! anew from the segments when the store is opened.
+//!
+//! When the segments hold much more than is needed, what is needed of the oldest one is written again at the end and
+//! the segment is removed. Because it is always the oldest, records that say that something is gone need not be kept:
+//! whatever they speak of was in segments that have gone before.
 
 mod image;
 mod medium;

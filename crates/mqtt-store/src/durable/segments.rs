@@ -115,6 +115,9 @@ impl Segments {
             Header::Torn => {
                 let list = if is_last { &mut findings.torn } else { &mut findings.damaged };
                 list.push(format!("{name} has no header ({} bytes)", bytes.len()));
+                if is_last {
+                    return Ok(()); // the next segment takes its name
+                }
             }
         }
         let mut position = HEADER_BYTES as usize;
