@@ -2,19 +2,84 @@ use std::io;
 
 use tokio::net::TcpStream;
 
-use crate::connection::Connection;
-use crate::url::Url;
+use crate::connection::{Connection, Stream};
+use crate::tls::{TlsClient, TlsClientOptions};
+use crate::url::{Scheme, Url};
 use crate::ws::{WsOptions, WsStream};
 
-/// Opens a connection to a broker; every address the host resolves to is tried. The caller bounds the time.
+/// How a [`Connector`] connects. More fields may come: build it with `..ConnectOptions::default()`.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    /// For encrypted addresses.
+    pub tls: TlsClientOptions,
+    /// For WebSocket addresses; the path is that of the address.
+    pub ws: WsOptions,
+}
+
+/// Opens connections to one address. What its options name is read once.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    url: Url,
+    ws: WsOptions,
+    tls: Option<TlsClient>,
+}
+
+impl Connector {
+    /// Reads the files that an encrypted address needs.
+    ///
+    /// # Errors
+    /// A file that is missing or wrong, with its path; [`io::ErrorKind::Unsupported`] if this build lacks the transport.
+    pub fn new(url: Url, options: &ConnectOptions) -> io::Result<Self> {
+        let tls = match url.scheme() {
+            Scheme::Tls | Scheme::Wss => Some(TlsClient::load(&options.tls)?),
+            Scheme::Tcp | Scheme::Ws => None,
+            scheme => {
+                let message = format!("{}:// is not supported", scheme.name());
+                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+            }
+        };
+        Ok(Self { url, ws: options.ws.clone(), tls })
+    }
+
+    /// Where it connects to.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Opens a connection; every address the host resolves to is tried. The caller bounds the time.
+    ///
+    /// # Errors
+    /// Those of the system and of TLS, and [`io::ErrorKind::ConnectionRefused`] when a WebSocket peer does not agree to MQTT.
+    pub async fn connect(&self) -> io::Result<Connection> {
+        let stream = TcpStream::connect((self.url.host(), self.url.port())).await?;
+        stream.set_nodelay(true)?;
+        self.upgrade(stream).await
+    }
+
+    /// Makes a connection of a TCP connection to the address: TLS and WebSocket, as it asks for.
+    ///
+    /// # Errors
+    /// As [`Connector::connect`].
+    pub async fn upgrade(&self, stream: TcpStream) -> io::Result<Connection> {
+        match &self.tls {
+            None if self.url.scheme() == Scheme::Tcp => Ok(Connection::Tcp(stream)),
+            None => self.open(stream).await,
+            Some(tls) => self.open(tls.connect(stream, self.url.host()).await?).await,
+        }
+    }
+
+    async fn open(&self, stream: impl Stream + 'static) -> io::Result<Connection> {
+        if self.url.scheme().is_websocket() {
+            return Ok(Connection::boxed(WsStream::connect(stream, &self.url, &self.ws).await?));
+        }
+        Ok(Connection::boxed(stream))
+    }
+}
+
+/// Opens a connection to a broker with the default options: as [`Connector::connect`].
 ///
 /// # Errors
-/// Those of the system, and [`io::ErrorKind::ConnectionRefused`] when a WebSocket peer does not agree to MQTT.
+/// Those of [`Connector::new`] and [`Connector::connect`].
 pub async fn connect(url: &Url) -> io::Result<Connection> {
-    let stream = TcpStream::connect((url.host(), url.port())).await?;
-    stream.set_nodelay(true)?;
-    match url {
-        Url::Tcp { .. } => Ok(Connection::Tcp(stream)),
-        Url::Ws { .. } => Ok(Connection::boxed(WsStream::connect(stream, url, &WsOptions::default()).await?)),
-    }
+    Connector::new(url.clone(), &ConnectOptions::default())?.connect().await
 }

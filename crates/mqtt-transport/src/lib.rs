@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod arrival;
 mod certificate;
 mod close;
 mod connect;
@@ -7,16 +8,22 @@ mod connection;
 mod listener;
 mod reader;
 mod scratch;
+mod tls;
 mod url;
 mod writer;
 mod ws;
 
+pub use arrival::{Arrival, Cause, HandshakeError};
 pub use certificate::{Certificate, CertificateField};
 pub use close::{CloseOutcome, DRAIN_BYTES_MAX, close_gracefully};
-pub use connect::connect;
+pub use connect::{ConnectOptions, Connector, connect};
 pub use connection::{BoxStream, Connection, Stream};
 pub use listener::{Incoming, Listener, ListenerOptions};
 pub use reader::{Burst, FrameReader, ReadError};
-pub use url::{Url, UrlError, UrlProblem};
+pub use tls::{
+    CertificateExpiry, CertificateFiles, ClientCertificates, Reloaded, TlsClientOptions, TlsOptions, TlsServer,
+    TlsVersion,
+};
+pub use url::{Scheme, Url, UrlError, UrlProblem};
 pub use writer::{CHAIN_BYTES_MIN, FrameWriter};
-pub use ws::{HEAD_BYTES_MAX, HandshakeError, Refusal, WsOptions, WsStream};
+pub use ws::{HEAD_BYTES_MAX, Refusal, WsOptions, WsStream};

@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::sync::Semaphore;
 
-use crate::connection::Connection;
-use crate::url::Url;
-use crate::ws::{HandshakeError, WsOptions, WsStream};
+use crate::arrival::{Arrival, HandshakeError};
+use crate::connection::{Connection, Stream};
+use crate::tls::{TlsOptions, TlsServer};
+use crate::url::{Scheme, Url};
+use crate::ws::{WsOptions, WsStream};
 
 /// How a [`Listener`] treats its sockets. More fields may come: build it with `..ListenerOptions::default()`.
 #[derive(Debug, Clone)]
@@ -16,13 +19,23 @@ pub struct ListenerOptions {
     pub backlog: u32,
     /// Send small packets at once instead of waiting for acknowledgements (`TCP_NODELAY`).
     pub nodelay: bool,
-    /// For `ws://` listeners; its path is replaced by that of the address.
+    /// For WebSocket listeners; its path is replaced by that of the address.
     pub ws: WsOptions,
+    /// For encrypted listeners.
+    pub tls: TlsOptions,
+    /// TLS handshakes under way at a time; further ones wait, within the time that each connection has.
+    pub handshakes_max: usize,
 }
 
 impl Default for ListenerOptions {
     fn default() -> Self {
-        Self { backlog: 1024, nodelay: true, ws: WsOptions::default() }
+        Self {
+            backlog: 1024,
+            nodelay: true,
+            ws: WsOptions::default(),
+            tls: TlsOptions::default(),
+            handshakes_max: 512,
+        }
     }
 }
 
@@ -31,14 +44,17 @@ impl Default for ListenerOptions {
 pub struct Listener {
     socket: TcpListener,
     url: Url,
-    upgrade: Upgrade,
+    upgrade: Arc<Upgrade>,
 }
 
 /// What turns an accepted socket into a connection.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Upgrade {
+    scheme: Scheme,
     nodelay: bool,
-    ws: Option<Arc<WsOptions>>,
+    tls: Option<Arc<TlsServer>>,
+    handshakes: Semaphore,
+    ws: WsOptions,
 }
 
 impl Listener {
@@ -46,18 +62,14 @@ impl Listener {
     /// wait for old connections to time out.
     ///
     /// # Errors
-    /// Those of the system, with the address in the text.
+    /// Those of the system, with the address in the text, and those of [`TlsServer::load`].
     pub async fn bind(url: &Url, options: ListenerOptions) -> io::Result<Self> {
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {url}: {error}"));
+        let upgrade = Upgrade::new(url, &options).map_err(named)?;
         let socket = bind_first(url, options.backlog).await.map_err(named)?;
         let port = socket.local_addr().map_err(named)?.port();
-        let ws = match url {
-            Url::Tcp { .. } => None,
-            Url::Ws { path, .. } => Some(Arc::new(WsOptions { path: path.clone(), ..options.ws })),
-        };
-        let upgrade = Upgrade { nodelay: options.nodelay, ws };
-        Ok(Self { socket, url: url.clone().with_port(port), upgrade })
+        Ok(Self { socket, url: url.clone().with_port(port), upgrade: Arc::new(upgrade) })
     }
 
     /// The address really bound.
@@ -71,6 +83,11 @@ impl Listener {
     /// The address as it was given, with the real port.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// The TLS side, if it has one: to read its files again and to see how long they are good.
+    pub fn tls(&self) -> Option<&Arc<TlsServer>> {
+        self.upgrade.tls.as_ref()
     }
 
     /// Waits for the next connection. Cancel safe. A connection that died while it waited is passed over.
@@ -89,11 +106,31 @@ impl Listener {
     }
 }
 
+impl Upgrade {
+    fn new(url: &Url, options: &ListenerOptions) -> io::Result<Self> {
+        let scheme = url.scheme();
+        let tls = match scheme {
+            Scheme::Tls | Scheme::Wss => Some(Arc::new(TlsServer::load(options.tls.clone())?)),
+            _ => None,
+        };
+        let ws = WsOptions { path: url.path().to_owned(), ..options.ws.clone() };
+        let handshakes = Semaphore::new(options.handshakes_max.min(Semaphore::MAX_PERMITS));
+        Ok(Self { scheme, nodelay: options.nodelay, tls, handshakes, ws })
+    }
+
+    async fn open(&self, stream: impl Stream + 'static) -> Result<Connection, HandshakeError> {
+        if self.scheme.is_websocket() {
+            return Ok(Connection::boxed(WsStream::accept(stream, &self.ws).await?));
+        }
+        Ok(Connection::boxed(stream))
+    }
+}
+
 /// An accepted connection whose handshake has not begun.
 pub struct Incoming {
     stream: TcpStream,
     peer: SocketAddr,
-    upgrade: Upgrade,
+    upgrade: Arc<Upgrade>,
 }
 
 impl Incoming {
@@ -107,12 +144,18 @@ impl Incoming {
     ///
     /// # Errors
     /// [`HandshakeError`]; a refused peer has had its answer.
-    pub async fn handshake(self) -> Result<Connection, HandshakeError> {
-        self.stream.set_nodelay(self.upgrade.nodelay)?;
-        match self.upgrade.ws {
-            None => Ok(Connection::Tcp(self.stream)),
-            Some(options) => Ok(Connection::boxed(WsStream::accept(self.stream, &options).await?)),
-        }
+    pub async fn handshake(self) -> Result<Arrival, HandshakeError> {
+        let Self { stream, peer, upgrade } = self;
+        stream.set_nodelay(upgrade.nodelay)?;
+        let (connection, certificate) = match &upgrade.tls {
+            None if upgrade.scheme == Scheme::Tcp => (Connection::Tcp(stream), None),
+            None => (upgrade.open(stream).await?, None),
+            Some(tls) => {
+                let (stream, certificate) = tls.accept(stream, &upgrade.handshakes).await?;
+                (upgrade.open(stream).await?, certificate)
+            }
+        };
+        Ok(Arrival { connection, address: Some(peer), certificate })
     }
 }
 

@@ -4,26 +4,76 @@ use std::str::FromStr;
 
 /// Where to listen or to connect.
 ///
-/// Written as `tcp://host:port` or `ws://host:port/path`. The port is always given, 0 lets the system choose one when
-/// listening. An IPv6 address stands in brackets. A WebSocket address without a path means `/`.
+/// Written as `SCHEME://HOST:PORT`, with a path behind it for WebSocket, or as `unix:///PATH`. The port is always given, 0
+/// lets the system choose one when listening. An IPv6 address stands in brackets. A WebSocket address without a path means `/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Url {
-    /// MQTT directly over TCP.
-    Tcp {
-        /// A name or an address; an IPv6 address without its brackets.
-        host: String,
-        /// TCP port.
-        port: u16,
-    },
-    /// MQTT inside WebSocket, section 6 of the standard.
-    Ws {
-        /// A name or an address; an IPv6 address without its brackets.
-        host: String,
-        /// TCP port.
-        port: u16,
-        /// Path of the HTTP request, starting with a slash.
-        path: String,
-    },
+pub struct Url {
+    scheme: Scheme,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+/// How bytes travel between the two ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// `tcp://` or `mqtt://`: MQTT directly over TCP.
+    Tcp,
+    /// `mqtts://`, `tls://` or `ssl://`: over TLS.
+    Tls,
+    /// `ws://`: inside WebSocket, section 6 of the standard.
+    Ws,
+    /// `wss://`: inside WebSocket over TLS.
+    Wss,
+    /// `quic://`: in one stream of a QUIC connection.
+    Quic,
+    /// `unix://`: over a Unix domain socket.
+    Unix,
+}
+
+impl Scheme {
+    /// All schemes, in the order of their numbers.
+    pub const ALL: [Self; 6] = [Self::Tcp, Self::Tls, Self::Ws, Self::Wss, Self::Quic, Self::Unix];
+
+    /// The word before `://`; where there are several, the one that addresses are written with.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Tls => "mqtts",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
+            Self::Quic => "quic",
+            Self::Unix => "unix",
+        }
+    }
+
+    /// Whether bytes are encrypted and the server shows a certificate.
+    pub const fn is_encrypted(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss | Self::Quic)
+    }
+
+    /// Whether MQTT travels inside WebSocket.
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// Whether the address is that of a TCP port.
+    pub const fn is_tcp(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls | Self::Ws | Self::Wss)
+    }
+
+    fn of_word(word: &str) -> Option<Self> {
+        let scheme = match word.to_ascii_lowercase().as_str() {
+            "tcp" | "mqtt" => Self::Tcp,
+            "mqtts" | "tls" | "ssl" => Self::Tls,
+            "ws" => Self::Ws,
+            "wss" => Self::Wss,
+            "quic" => Self::Quic,
+            "unix" => Self::Unix,
+            _ => return None,
+        };
+        Some(scheme)
+    }
 }
 
 impl Url {
@@ -35,26 +85,43 @@ impl Url {
         parse(text).map_err(|problem| UrlError { text: text.to_owned(), problem })
     }
 
-    /// The name or address to resolve; an IPv6 address without its brackets.
-    pub fn host(&self) -> &str {
-        match self {
-            Self::Tcp { host, .. } | Self::Ws { host, .. } => host,
-        }
+    /// A TCP address; an IPv6 address as host stands without its brackets.
+    pub fn tcp(host: impl Into<String>, port: u16) -> Self {
+        Self { scheme: Scheme::Tcp, host: host.into(), port, path: String::new() }
     }
 
-    /// TCP port.
+    /// How to connect.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The name or address to resolve; an IPv6 address without its brackets. Empty for a Unix socket.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Port of TCP or UDP; 0 for a Unix socket.
     pub fn port(&self) -> u16 {
-        match self {
-            Self::Tcp { port, .. } | Self::Ws { port, .. } => *port,
-        }
+        self.port
+    }
+
+    /// Of a WebSocket address the path of the HTTP request, starting with a slash; of a Unix socket the path of its file;
+    /// else empty.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// The same address with another port, for example the one the system chose.
     #[must_use]
-    pub fn with_port(mut self, new_port: u16) -> Self {
-        match &mut self {
-            Self::Tcp { port, .. } | Self::Ws { port, .. } => *port = new_port,
-        }
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The same address with another scheme; only to be used between schemes with the same parts.
+    #[must_use]
+    pub fn with_scheme(mut self, scheme: Scheme) -> Self {
+        self.scheme = scheme;
         self
     }
 }
@@ -69,15 +136,12 @@ impl FromStr for Url {
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, path) = match self {
-            Self::Tcp { .. } => ("tcp", ""),
-            Self::Ws { path, .. } => ("ws", path.as_str()),
-        };
-        let (host, port) = (self.host(), self.port());
-        if host.contains(':') {
-            write!(f, "{scheme}://[{host}]:{port}{path}")
-        } else {
-            write!(f, "{scheme}://{host}:{port}{path}")
+        let Self { scheme, host, port, path } = self;
+        let scheme = scheme.name();
+        match self.scheme {
+            Scheme::Unix => write!(f, "{scheme}://{path}"),
+            _ if host.contains(':') => write!(f, "{scheme}://[{host}]:{port}{path}"),
+            _ => write!(f, "{scheme}://{host}:{port}{path}"),
         }
     }
 }
@@ -110,7 +174,7 @@ impl std::error::Error for UrlError {}
 pub enum UrlProblem {
     /// There is no `://`.
     NoScheme,
-    /// The part before `://` is neither `tcp` nor `ws`.
+    /// The part before `://` is no scheme of [`Scheme`].
     UnknownScheme,
     /// Nothing stands before the port.
     NoHost,
@@ -128,41 +192,55 @@ pub enum UrlProblem {
     PathNotAllowed,
     /// A path with a query, a fragment, a space or a character outside ASCII.
     BadPath,
+    /// The path of a Unix socket does not begin at the root.
+    RelativePath,
 }
 
 impl fmt::Display for UrlProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoScheme => "it needs a scheme: write tcp://host:port or ws://host:port/path",
-            Self::UnknownScheme => "unknown scheme: only tcp:// and ws:// are known",
+            Self::NoScheme => "it needs a scheme: write tcp://host:port, for example",
+            Self::UnknownScheme => "unknown scheme: there are tcp, mqtts, ws, wss, quic and unix",
             Self::NoHost => "the host is missing: 0.0.0.0 or [::] stand for all interfaces",
             Self::BadHost => "the host may only hold letters, digits, `.`, `-` and `_`",
             Self::BadIpv6 => "an IPv6 address stands in brackets, as in tcp://[::1]:1883",
             Self::NoPort => "the port is missing, as in tcp://127.0.0.1:1883",
             Self::BadPort => "the port must be a number from 0 to 65535",
             Self::Credentials => "user name and password do not belong into the address",
-            Self::PathNotAllowed => "a tcp:// address has no path",
+            Self::PathNotAllowed => "only ws, wss and unix addresses have a path",
             Self::BadPath => "the path may only hold visible ASCII characters, without `?` and `#`",
+            Self::RelativePath => "write unix:///PATH, with a path from the root",
         })
     }
 }
 
 fn parse(text: &str) -> Result<Url, UrlProblem> {
-    let (scheme, rest) = text.split_once("://").ok_or(UrlProblem::NoScheme)?;
+    let (word, rest) = text.split_once("://").ok_or(UrlProblem::NoScheme)?;
+    let scheme = Scheme::of_word(word).ok_or(UrlProblem::UnknownScheme)?;
+    if scheme == Scheme::Unix {
+        return parse_unix(rest);
+    }
     let split = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(split);
-    if scheme.eq_ignore_ascii_case("tcp") {
-        let (host, port) = parse_authority(authority)?;
-        if !matches!(path, "" | "/") {
-            return Err(UrlProblem::PathNotAllowed);
-        }
-        Ok(Url::Tcp { host, port })
-    } else if scheme.eq_ignore_ascii_case("ws") {
-        let (host, port) = parse_authority(authority)?;
-        Ok(Url::Ws { host, port, path: parse_path(path)? })
+    let (host, port) = parse_authority(authority)?;
+    let path = if scheme.is_websocket() {
+        parse_path(path)?
+    } else if matches!(path, "" | "/") {
+        String::new()
     } else {
-        Err(UrlProblem::UnknownScheme)
+        return Err(UrlProblem::PathNotAllowed);
+    };
+    Ok(Url { scheme, host, port, path })
+}
+
+fn parse_unix(path: &str) -> Result<Url, UrlProblem> {
+    if !path.starts_with('/') || path.ends_with('/') {
+        return Err(UrlProblem::RelativePath);
     }
+    if path.contains('\0') {
+        return Err(UrlProblem::BadPath);
+    }
+    Ok(Url { scheme: Scheme::Unix, host: String::new(), port: 0, path: path.to_owned() })
 }
 
 fn parse_authority(authority: &str) -> Result<(String, u16), UrlProblem> {
@@ -218,11 +296,11 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16) -> Url {
-        Url::Tcp { host: host.to_owned(), port }
+        Url::tcp(host, port)
     }
 
     fn ws(host: &str, port: u16, path: &str) -> Url {
-        Url::Ws { host: host.to_owned(), port, path: path.to_owned() }
+        Url { scheme: Scheme::Ws, host: host.to_owned(), port, path: path.to_owned() }
     }
 
     fn check(text: &str, expected: Url) {
@@ -246,13 +324,24 @@ mod tests {
         check("ws://127.0.0.1:8083/mqtt", ws("127.0.0.1", 8083, "/mqtt"));
         check("ws://[::]:8083/a/b%20c", ws("::", 8083, "/a/b%20c"));
         check("ws://host:80", ws("host", 80, "/"));
+        check("WSS://host:443/m", ws("host", 443, "/m").with_scheme(Scheme::Wss));
+        check("mqtt://host:1", tcp("host", 1));
+        for word in ["mqtts", "tls", "ssl"] {
+            check(&format!("{word}://host:8883"), tcp("host", 8883).with_scheme(Scheme::Tls));
+        }
+        check("quic://[::1]:14567", tcp("::1", 14567).with_scheme(Scheme::Quic));
+        let socket = Url { scheme: Scheme::Unix, host: String::new(), port: 0, path: "/run/a b.sock".to_owned() };
+        check("unix:///run/a b.sock", socket);
     }
 
     #[test]
     fn a_bad_address_says_what_is_wrong() {
         check_refused("", UrlProblem::NoScheme);
         check_refused("127.0.0.1:1883", UrlProblem::NoScheme);
-        check_refused("quic://host:1883", UrlProblem::UnknownScheme);
+        check_refused("http://host:1883", UrlProblem::UnknownScheme);
+        check_refused("quic://host:1883/path", UrlProblem::PathNotAllowed);
+        check_refused("unix://run/mqtt.sock", UrlProblem::RelativePath);
+        check_refused("unix:///run/", UrlProblem::RelativePath);
         check_refused("tcp://", UrlProblem::NoHost);
         check_refused("tcp://:1883", UrlProblem::NoHost);
         check_refused("tcp://host", UrlProblem::NoPort);
@@ -278,7 +367,7 @@ mod tests {
         let error = Url::parse("localhost").expect_err("no scheme");
         assert_eq!(
             error.to_string(),
-            "address \"localhost\": it needs a scheme: write tcp://host:port or ws://host:port/path"
+            "address \"localhost\": it needs a scheme: write tcp://host:port, for example"
         );
     }
 

@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 
 use super::{SUBPROTOCOLS, WsOptions};
+use crate::arrival::{Cause, HandshakeError};
 use crate::close::close_gracefully;
 use crate::scratch::poll_read_slice;
 
@@ -19,39 +20,6 @@ pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// How long a refused client may take to read its answer.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Why an accepted socket did not become a connection.
-#[derive(Debug)]
-pub enum HandshakeError {
-    /// The stream failed or ended.
-    Io(io::Error),
-    /// The peer asked for something that is not served; it was answered.
-    Refused(Refusal),
-}
-
-impl From<io::Error> for HandshakeError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl fmt::Display for HandshakeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Io(error) => write!(f, "handshake failed: {error}"),
-            Self::Refused(refusal) => write!(f, "handshake refused: {refusal}"),
-        }
-    }
-}
-
-impl std::error::Error for HandshakeError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Io(error) => Some(error),
-            Self::Refused(_) => None,
-        }
-    }
-}
 
 /// Why a WebSocket request was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -84,6 +52,16 @@ impl Refusal {
             Self::WrongMethod => 405,
             Self::NoUpgrade | Self::WrongVersion => 426,
             Self::HeadTooLarge => 431,
+        }
+    }
+
+    /// The reason in one word, to be counted.
+    pub fn cause(self) -> Cause {
+        match self {
+            Self::NotHttp | Self::HeadTooLarge | Self::WrongMethod | Self::BadKey => Cause::BadRequest,
+            Self::WrongPath => Cause::WrongPath,
+            Self::NoUpgrade | Self::WrongVersion => Cause::NoUpgrade,
+            Self::NoSubprotocol => Cause::NoSubprotocol,
         }
     }
 

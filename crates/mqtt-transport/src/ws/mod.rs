@@ -3,7 +3,7 @@
 mod handshake;
 mod stream;
 
-pub use handshake::{HEAD_BYTES_MAX, HandshakeError, Refusal};
+pub use handshake::{HEAD_BYTES_MAX, Refusal};
 pub use stream::WsStream;
 
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;

@@ -15,7 +15,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::CloseFrame};
 
 use super::handshake;
-use super::{HandshakeError, MESSAGE_BYTES_OUT, SUBPROTOCOLS, WsOptions};
+use super::{MESSAGE_BYTES_OUT, SUBPROTOCOLS, WsOptions};
+use crate::arrival::HandshakeError;
 use crate::close::poll_drain;
 use crate::url::Url;
 

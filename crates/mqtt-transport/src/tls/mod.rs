@@ -1,0 +1,31 @@
+//! TLS 1.2 and 1.3 with rustls and aws-lc-rs, which is passed explicitly everywhere and never installed for the process.
+
+mod options;
+
+#[cfg(feature = "tls")]
+mod client;
+#[cfg(feature = "tls")]
+mod expiry;
+#[cfg(feature = "tls")]
+mod files;
+#[cfg(feature = "tls")]
+mod names;
+#[cfg(feature = "tls")]
+mod pick;
+#[cfg(feature = "tls")]
+mod server;
+
+#[cfg(not(feature = "tls"))]
+mod absent;
+
+#[cfg(not(feature = "tls"))]
+pub(crate) use absent::TlsClient;
+#[cfg(not(feature = "tls"))]
+pub use absent::TlsServer;
+#[cfg(feature = "tls")]
+pub(crate) use client::TlsClient;
+pub use options::{
+    CertificateExpiry, CertificateFiles, ClientCertificates, Reloaded, TlsClientOptions, TlsOptions, TlsVersion,
+};
+#[cfg(feature = "tls")]
+pub use server::TlsServer;
