@@ -8,6 +8,7 @@ mod logging;
 mod output;
 mod pubsub;
 mod serve;
+mod tls_arguments;
 
 use std::process::ExitCode;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use mqtt_broker::Broker;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::cli::{self, ServeArguments};
 use crate::config::{self, Configuration};
@@ -66,7 +66,7 @@ async fn serve(configuration: Configuration, addresses_file: Option<&Path>) -> R
     for url in &addresses {
         info!(%url, "listening");
     }
-    let name = signals.next().await;
+    let name = signals.next_end(&broker).await;
     info!(signal = name, "shutting down; a second signal ends at once");
     tokio::select! {
         () = broker.shutdown() => {
@@ -90,11 +90,27 @@ async fn start(configuration: Configuration) -> Result<Broker, Failure> {
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn take() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for a signal that asks for the end; until then, each SIGHUP makes the broker read its files again.
+    async fn next_end(&mut self, broker: &Broker) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.hangup.recv() => reload(broker).await,
+            }
+        }
     }
 
     async fn next(&mut self) -> &'static str {
@@ -102,6 +118,14 @@ impl Signals {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
         }
+    }
+}
+
+/// Reads again what a running broker takes over.
+async fn reload(broker: &Broker) {
+    info!(signal = "SIGHUP", "reading certificates again");
+    for error in broker.reload_certificates().await.err().into_iter().flatten() {
+        error!(%error, "new certificates cannot be used; the old ones stay");
     }
 }
 

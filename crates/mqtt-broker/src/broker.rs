@@ -9,7 +9,7 @@ use mqtt_codec::QoS;
 use mqtt_session::{AuthenticationMethod, Message, Refusal};
 use mqtt_store::{MemoryStore, Store};
 use mqtt_topic::TopicName;
-use mqtt_transport::{Connection as Stream, Url};
+use mqtt_transport::{CertificateExpiry, Connection as Stream, Url};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::access::{Access, AnonymousOnly};
 use crate::alarms::Alarms;
+use crate::certificates::{Certificates, watch_certificates};
 use crate::clients::{Clients, Order};
 use crate::connection::{Peer, serve, welcome};
 use crate::core::Core;
@@ -128,12 +129,17 @@ impl Builder {
         }
         let open = Arc::new(Open::default());
         let urls = bound.iter().map(|listening| listening.url().clone()).collect();
-        let core = Arc::new(self.into_core());
+        let mut core = self.into_core();
+        core.certificates = Certificates::new(bound.iter().filter_map(Listening::tls));
+        let core = Arc::new(core);
         let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
         tasks.push(tokio::spawn(sweep_retained(core.clone())));
         tasks.push(tokio::spawn(ring_alarms(core.clone())));
         if let Some(interval) = core.settings.sys.interval {
             tasks.push(tokio::spawn(sys::publish_regularly(core.clone(), interval)));
+        }
+        if let Some(interval) = core.settings.certificate_check_interval {
+            tasks.push(tokio::spawn(watch_certificates(core.clone(), interval)));
         }
         for listening in bound {
             tasks.push(tokio::spawn(listening.accept(core.clone(), open.clone())));
@@ -157,6 +163,7 @@ impl Builder {
         let retained = self.settings.retained;
         Core {
             outbox_limits,
+            certificates: Certificates::default(),
             store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(retained))),
             access: self.access.unwrap_or_else(|| Arc::new(AnonymousOnly)),
             methods: self.methods,
@@ -233,6 +240,22 @@ impl Broker {
         let (properties, payload) = (message.properties(), message.payload());
         let message = Message::new(topic, properties, payload, publisher, message.expires_at());
         self.core.publish_here(&message, qos, retain, &self.core.peer_id);
+    }
+
+    /// Reads the certificates, keys, authorities and revocation lists of all listeners again. New connections get what is
+    /// there now; those that exist go on. Where a file is wrong, that listener stays as it was.
+    ///
+    /// # Errors
+    /// Each listener's files that could not be used.
+    pub async fn reload_certificates(&self) -> Result<(), Vec<io::Error>> {
+        let errors = self.core.certificates.reload(true).await;
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// How long the certificates of the listeners are good.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<CertificateExpiry> {
+        self.core.certificates.expiries()
     }
 
     /// All counters at this moment.

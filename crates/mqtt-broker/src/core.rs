@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::Settings;
 use crate::access::Access;
 use crate::alarms::Alarms;
+use crate::certificates::Certificates;
 use crate::clients::{Away, Clients};
 use crate::drops::DropLedger;
 use crate::index::{Index, Route, Target};
@@ -27,6 +28,8 @@ use crate::timetable::{Due, Timetable};
 /// The shared parts of one broker.
 #[derive(Debug)]
 pub(crate) struct Core {
+    /// The certificates of the listeners.
+    pub(crate) certificates: Certificates,
     pub(crate) settings: Settings,
     pub(crate) outbox_limits: OutboxLimits,
     pub(crate) store: Arc<dyn Store>,

@@ -3,6 +3,7 @@
 mod access;
 mod alarms;
 mod broker;
+mod certificates;
 mod clients;
 mod connection;
 mod core;

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mqtt_codec::Version;
-use mqtt_transport::{CertificateField, Incoming, Listener, ListenerOptions, Url};
+use mqtt_transport::{
+    Arrival, Cause, CertificateField, Incoming, Listener, ListenerOptions, Scheme, TlsServer, Url,
+};
 use tokio::time::Instant;
 
 use crate::connection::{Connection, Peer, serve, welcome};
@@ -100,6 +102,11 @@ impl Listening {
         self.listener.url()
     }
 
+    /// Its TLS side.
+    pub(crate) fn tls(&self) -> Option<Arc<TlsServer>> {
+        self.listener.tls().cloned()
+    }
+
     /// Accepts until the broker stops. Each connection's handshake runs in its own task.
     pub(crate) async fn accept(self, core: Arc<Core>, open: Arc<Open>) {
         let mut stopping = core.stopping.subscribe();
@@ -111,7 +118,8 @@ impl Listening {
             match accepted {
                 Ok(incoming) => {
                     let Some(place) = Place::take(&core, &open, Some(&self)) else { continue };
-                    let opening = Box::pin(opening(core.clone(), incoming, self.rules.clone()));
+                    let scheme = self.url().scheme();
+                    let opening = Box::pin(opening(core.clone(), incoming, self.rules.clone(), scheme));
                     tokio::spawn(async move {
                         serve(opening).await;
                         drop(place);
@@ -131,16 +139,27 @@ async fn opening(
     core: Arc<Core>,
     incoming: Incoming,
     listener: Arc<ListenerRules>,
+    scheme: Scheme,
 ) -> Option<Box<Connection>> {
-    let peer = Peer { listener, address: Some(incoming.peer()), certificate: None };
     let until = Instant::now() + core.settings.limits.connect_timeout;
+    let address = incoming.peer();
     let handshake = Box::pin(tokio::time::timeout_at(until, incoming.handshake()));
-    let (name, address) = (&*peer.listener.name, peer.address);
-    match core.unless_stopping(handshake).await? {
-        Ok(Ok(stream)) => return welcome(core, stream, peer, until).await,
-        Ok(Err(error)) => tracing::debug!(listener = name, ?address, %error, "handshake failed"),
-        Err(_) => tracing::debug!(listener = name, ?address, "no handshake in time"),
-    }
+    let name = &*listener.name;
+    let cause = match core.unless_stopping(handshake).await? {
+        Ok(Ok(Arrival { connection, address, certificate })) => {
+            let peer = Peer { listener, address, certificate };
+            return welcome(core, connection, peer, until).await;
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(listener = name, ?address, %error, "handshake failed");
+            error.cause()
+        }
+        Err(_) => {
+            tracing::debug!(listener = name, ?address, "no handshake in time");
+            Cause::TimedOut
+        }
+    };
+    core.metrics.count_refused(scheme, cause);
     core.metrics.connects_failed.add(1);
     None
 }
@@ -188,6 +207,9 @@ impl Place {
         let full_here = max_here.is_some_and(|max| before_here >= max);
         if before >= core.settings.limits.connections_max || full_here || *core.stopping.borrow() {
             core.metrics.connections_refused.add(1);
+            if let Some(listening) = listening {
+                core.metrics.count_refused(listening.url().scheme(), Cause::Full);
+            }
             return None;
         }
         core.metrics.connections_accepted.add(1);

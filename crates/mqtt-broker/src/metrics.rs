@@ -3,6 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mqtt_session::DropReason;
+use mqtt_transport::{Cause, Scheme};
+
+/// For each transport and cause.
+type Refused<T> = [[T; Cause::ALL.len()]; Scheme::ALL.len()];
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -11,6 +15,7 @@ macro_rules! counters {
         pub(crate) struct Metrics {
             $($(#[$doc])* pub(crate) $name: Counter,)*
             dropped: [Counter; DropReason::ALL.len()],
+            refused: Refused<Counter>,
         }
 
         /// All counters at one moment.
@@ -19,6 +24,8 @@ macro_rules! counters {
             $($(#[$doc])* pub $name: u64,)*
             /// Messages discarded, in the order of [`DropReason::ALL`].
             pub dropped: [u64; DropReason::ALL.len()],
+            /// Connections that a transport refused or ended, in the order of [`Scheme::ALL`] and [`Cause::ALL`].
+            pub refused: Refused<u64>,
         }
 
         impl Metrics {
@@ -26,6 +33,9 @@ macro_rules! counters {
                 MetricsSnapshot {
                     $($name: self.$name.value(),)*
                     dropped: std::array::from_fn(|index| self.dropped[index].value()),
+                    refused: std::array::from_fn(|scheme| {
+                        std::array::from_fn(|cause| self.refused[scheme][cause].value())
+                    }),
                 }
             }
         }
@@ -98,6 +108,11 @@ impl Metrics {
     pub(crate) fn count_dropped(&self, reason: DropReason, count: u64) {
         self.dropped[reason.index()].add(count);
     }
+
+    /// Counts a connection that its transport refused or ended.
+    pub(crate) fn count_refused(&self, scheme: Scheme, cause: Cause) {
+        self.refused[scheme as usize][cause as usize].add(1);
+    }
 }
 
 impl MetricsSnapshot {
@@ -105,6 +120,12 @@ impl MetricsSnapshot {
     #[must_use]
     pub fn dropped_for(&self, reason: DropReason) -> u64 {
         self.dropped[reason.index()]
+    }
+
+    /// Connections that a transport refused or ended for one cause.
+    #[must_use]
+    pub fn refused_for(&self, scheme: Scheme, cause: Cause) -> u64 {
+        self.refused[scheme as usize][cause as usize]
     }
 
     /// Messages discarded for any reason.

@@ -7,7 +7,7 @@ use mqtt_store::{QueueLimits, RetainedLimits};
 use mqtt_topic::TopicFilter;
 
 /// Everything that a broker can be told, apart from its listeners and hooks.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// What every CONNACK announces and every connection obeys.
     pub policy: Policy,
@@ -23,6 +23,24 @@ pub struct Settings {
     pub topics: TopicRules,
     /// The `$SYS` tree.
     pub sys: SysSettings,
+    /// Time between two looks at the files of TLS listeners, which are read again when they have changed; `None` to look
+    /// only when asked to.
+    pub certificate_check_interval: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            policy: Default::default(),
+            limits: Default::default(),
+            queue: Default::default(),
+            retained: Default::default(),
+            shared_strategy: Default::default(),
+            topics: Default::default(),
+            sys: Default::default(),
+            certificate_check_interval: Some(Duration::from_secs(10)),
+        }
+    }
 }
 
 /// Bounds that are not part of the protocol's own negotiation.

@@ -6,7 +6,9 @@ use std::time::Duration;
 use mqtt_codec::{Properties, QoS};
 use mqtt_session::{DropReason, Message, NO_PUBLISHER};
 use mqtt_topic::TopicName;
+use mqtt_transport::{Cause, Scheme};
 
+use crate::certificates::seconds_left;
 use crate::core::Core;
 use crate::load::Loads;
 
@@ -23,6 +25,8 @@ pub(crate) async fn publish_regularly(core: Arc<Core>, interval: Duration) {
         figures.clients(&core);
         figures.messages(&core);
         figures.drops(&core);
+        figures.refusals(&core);
+        figures.certificates(&core);
         loads.add(&core.metrics.snapshot(), &mut figures);
         for (topic, value) in figures.entries {
             publish(&core, &topic, &value, &publisher);
@@ -98,6 +102,28 @@ impl Figures {
         self.add("bytes/received", metrics.bytes_received);
         self.add("bytes/sent", metrics.bytes_sent);
         self.add("wills/published", metrics.wills_published);
+    }
+
+    /// Only what has happened: the table is large and mostly empty.
+    fn refusals(&mut self, core: &Core) {
+        let metrics = core.metrics.snapshot();
+        for scheme in Scheme::ALL {
+            for cause in Cause::ALL {
+                let count = metrics.refused_for(scheme, *cause);
+                if count > 0 {
+                    self.add(format!("connections/refused/{}/{}", scheme.name(), cause.name()), count);
+                }
+            }
+        }
+    }
+
+    fn certificates(&mut self, core: &Core) {
+        for (number, certificate) in core.certificates.expiries().iter().enumerate() {
+            let seconds_left =
+                seconds_left(certificate).map_or_else(|| "unknown".to_owned(), |left| left.to_string());
+            self.add(format!("certificates/{}/file", number + 1), certificate.file.display());
+            self.add(format!("certificates/{}/seconds_left", number + 1), seconds_left);
+        }
     }
 
     fn drops(&mut self, core: &Core) {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mqtt_codec::{PropertiesBuf, QoS, Version};
 use mqtt_session::OurLimits;
-use mqtt_transport::{Connection, Url, connect};
+use mqtt_transport::{Connection, Connector, Url, connect};
 
 /// A connection on its way.
 pub(crate) type Dialing = Pin<Box<dyn Future<Output = io::Result<Connection>> + Send>>;
@@ -109,12 +109,23 @@ impl Backoff {
 }
 
 impl Options {
-    /// Connects to an address: `tcp://host:port` or `ws://host:port/path`.
+    /// Connects to an address, such as `tcp://host:port` or `ws://host:port/path`. With an encrypted one, the server's
+    /// certificate must come from an authority that the system trusts; for others see [`Options::with_connector`].
     #[must_use]
     pub fn new(url: Url) -> Self {
         Self::with_streams(move || {
             let url = url.clone();
             Box::pin(async move { connect(&url).await })
+        })
+    }
+
+    /// Connects as a [`Connector`] does, which knows authorities, a certificate to show, and more.
+    #[must_use]
+    pub fn with_connector(connector: Connector) -> Self {
+        let connector = Arc::new(connector);
+        Self::with_streams(move || {
+            let connector = connector.clone();
+            Box::pin(async move { connector.connect().await })
         })
     }
 

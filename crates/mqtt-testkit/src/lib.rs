@@ -18,6 +18,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "tls")]
+mod authority;
 mod build;
 mod golden;
 mod peer;
@@ -28,6 +30,8 @@ mod raw;
 mod received;
 mod wire;
 
+#[cfg(feature = "tls")]
+pub use authority::{Authority, Issued};
 pub use build::{
     AckBuilder, AuthBuilder, ConnectBuilder, DisconnectBuilder, PublishBuilder, SubscribeBuilder,
     UnsubscribeBuilder, WillBuilder, auth, connect, disconnect, pingreq, puback, pubcomp, publish, pubrec,

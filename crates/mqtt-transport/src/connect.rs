@@ -63,8 +63,11 @@ impl Connector {
     pub async fn upgrade(&self, stream: TcpStream) -> io::Result<Connection> {
         match &self.tls {
             None if self.url.scheme() == Scheme::Tcp => Ok(Connection::Tcp(stream)),
-            None => self.open(stream).await,
-            Some(tls) => self.open(tls.connect(stream, self.url.host()).await?).await,
+            None => Box::pin(self.open(stream)).await,
+            Some(tls) => {
+                let stream = Box::pin(tls.connect(stream, self.url.host())).await?;
+                Box::pin(self.open(stream)).await
+            }
         }
     }
 

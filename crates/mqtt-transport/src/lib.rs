@@ -21,8 +21,8 @@ pub use connection::{BoxStream, Connection, Stream};
 pub use listener::{Incoming, Listener, ListenerOptions};
 pub use reader::{Burst, FrameReader, ReadError};
 pub use tls::{
-    CertificateExpiry, CertificateFiles, ClientCertificates, Reloaded, TlsClientOptions, TlsOptions, TlsServer,
-    TlsVersion,
+    CertificateExpiry, CertificateFiles, ClientCertificates, Reloaded, TlsClientOptions, TlsOptions,
+    TlsServer, TlsVersion,
 };
 pub use url::{Scheme, Url, UrlError, UrlProblem};
 pub use writer::{CHAIN_BYTES_MIN, FrameWriter};

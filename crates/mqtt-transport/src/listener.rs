@@ -149,10 +149,11 @@ impl Incoming {
         stream.set_nodelay(upgrade.nodelay)?;
         let (connection, certificate) = match &upgrade.tls {
             None if upgrade.scheme == Scheme::Tcp => (Connection::Tcp(stream), None),
-            None => (upgrade.open(stream).await?, None),
+            None => (Box::pin(upgrade.open(stream)).await?, None),
             Some(tls) => {
-                let (stream, certificate) = tls.accept(stream, &upgrade.handshakes).await?;
-                (upgrade.open(stream).await?, certificate)
+                // Boxed: what a handshake needs is large, and gone once it is over.
+                let (stream, certificate) = Box::pin(tls.accept(stream, &upgrade.handshakes)).await?;
+                (Box::pin(upgrade.open(stream)).await?, certificate)
             }
         };
         Ok(Arrival { connection, address: Some(peer), certificate })

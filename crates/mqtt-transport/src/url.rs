@@ -330,7 +330,8 @@ mod tests {
             check(&format!("{word}://host:8883"), tcp("host", 8883).with_scheme(Scheme::Tls));
         }
         check("quic://[::1]:14567", tcp("::1", 14567).with_scheme(Scheme::Quic));
-        let socket = Url { scheme: Scheme::Unix, host: String::new(), port: 0, path: "/run/a b.sock".to_owned() };
+        let socket =
+            Url { scheme: Scheme::Unix, host: String::new(), port: 0, path: "/run/a b.sock".to_owned() };
         check("unix:///run/a b.sock", socket);
     }
 

@@ -32,7 +32,7 @@ async fn pair(url: &str) -> (Connection, Connection) {
         incoming.handshake().await.expect("agreed")
     };
     let (broker, client) = tokio::join!(accept, connect(listener.url()));
-    (broker, client.expect("it listens"))
+    (broker.connection, client.expect("it listens"))
 }
 
 // A stream of bytes in their order, without loss, in both directions.
@@ -128,7 +128,7 @@ async fn accepting_goes_on_while_a_handshake_waits() {
     let (mut second, mut client) = (second.expect("agreed"), client.expect("agreed"));
     client.write_all(&PINGREQ).await.expect("it is read");
     let mut received = [0; 2];
-    second.read_exact(&mut received).await.expect("it was sent");
+    second.connection.read_exact(&mut received).await.expect("it was sent");
     assert_eq!(received, PINGREQ);
     drop(silent);
     let ended = waiting.handshake().await;

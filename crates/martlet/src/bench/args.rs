@@ -10,6 +10,7 @@ use super::dial::Target;
 use super::parse::{prefix, qos, rate, seconds, version};
 use super::scenario::{Churn, Conns, Extent, Load, Retained, Shape};
 use super::stamp::STAMP_BYTES;
+use crate::tls_arguments::TlsArguments;
 
 /// The largest payload, in bytes: larger ones measure the memory bus.
 const PAYLOAD_BYTES_MAX: u32 = 64 * 1024 * 1024;
@@ -115,6 +116,8 @@ enum Scenario {
 /// What every scenario needs to know.
 #[derive(Args, Clone, Debug)]
 pub(super) struct CommonArguments {
+    #[command(flatten)]
+    tls: TlsArguments,
     /// Address of the broker: tcp://HOST:PORT or ws://HOST:PORT/PATH
     #[arg(short = 'L', long, value_name = "URL", default_value = "tcp://127.0.0.1:1883", value_parser = Url::parse)]
     url: Url,
@@ -280,6 +283,7 @@ impl CommonArguments {
     pub(super) fn target(&self) -> Target {
         Target {
             url: self.url.clone(),
+            connect: self.tls.options(),
             version: self.protocol_version,
             keep_alive_s: self.keepalive,
             username: self.username.clone(),
@@ -370,7 +374,7 @@ mod tests {
         check_refused("pairs --qos 3", "0, 1 or 2");
         check_refused("pairs -V 4", "the versions are");
         check_refused("pairs --duration -1", "");
-        check_refused("pairs --url tls://x:1", "unknown scheme");
+        check_refused("pairs --url http://x:1", "unknown scheme");
         check_refused("pairs --prefix a/b", "letters, digits");
     }
 }

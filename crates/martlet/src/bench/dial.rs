@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use mqtt_codec::Version;
-use mqtt_transport::{Connection, Url, WsOptions, WsStream};
+use mqtt_transport::{ConnectOptions, Connection, Connector, Url};
 use tokio::net::{TcpSocket, TcpStream};
 
 use super::link::{Broken, Link};
@@ -24,6 +24,7 @@ const SOURCES: usize = 200;
 #[derive(Clone, Debug)]
 pub(super) struct Target {
     pub(super) url: Url,
+    pub(super) connect: ConnectOptions,
     pub(super) version: Version,
     pub(super) keep_alive_s: u16,
     pub(super) username: Option<String>,
@@ -34,6 +35,7 @@ pub(super) struct Target {
 #[derive(Debug)]
 pub(super) struct Dialer {
     target: Target,
+    connector: Connector,
     /// Known from the first connection on.
     address: OnceLock<SocketAddr>,
     /// In front of client identifiers and topics, so that two runs do not meet.
@@ -42,8 +44,13 @@ pub(super) struct Dialer {
 
 impl Dialer {
     /// Nothing is opened yet.
-    pub(super) fn new(target: Target, prefix: String) -> Self {
-        Self { target, address: OnceLock::new(), prefix }
+    ///
+    /// # Errors
+    /// A file for TLS that cannot be used.
+    pub(super) fn new(target: Target, prefix: String) -> Result<Self, Broken> {
+        let connector =
+            Connector::new(target.url.clone(), &target.connect).map_err(|error| error.to_string())?;
+        Ok(Self { target, connector, address: OnceLock::new(), prefix })
     }
 
     /// Connects and logs in under the given name; `nth` counts the connections of the run.
@@ -58,7 +65,7 @@ impl Dialer {
     }
 
     async fn admit_patiently(&self, nth: usize, name: &str) -> Result<Link, Broken> {
-        let Target { url, version, keep_alive_s, username, password } = &self.target;
+        let Target { url, version, keep_alive_s, username, password, .. } = &self.target;
         let client_id = format!("{}-{name}", self.prefix);
         let login = username.as_deref().map(|username| (username, password.as_deref()));
         let connect = packets::connect(*version, &client_id, *keep_alive_s, login)
@@ -69,6 +76,9 @@ impl Dialer {
 
     async fn open(&self, nth: usize) -> io::Result<Connection> {
         let url = &self.target.url;
+        if !url.scheme().is_tcp() {
+            return self.connector.connect().await;
+        }
         let stream = match self.address.get() {
             Some(address) => connect(*address, nth).await?,
             None => {
@@ -78,12 +88,7 @@ impl Dialer {
             }
         };
         stream.set_nodelay(true)?;
-        match url {
-            Url::Tcp { .. } => Ok(stream.into()),
-            Url::Ws { .. } => {
-                Ok(Connection::boxed(WsStream::connect(stream, url, &WsOptions::default()).await?))
-            }
-        }
+        self.connector.upgrade(stream).await
     }
 }
 

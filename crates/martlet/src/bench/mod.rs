@@ -78,7 +78,7 @@ async fn measure(
     let (name, work) = arguments.work();
     let mut report = Report::default();
     describe(&mut report, name, &target, threads);
-    let dialer = Arc::new(Dialer::new(target, arguments.common().prefix()));
+    let dialer = Arc::new(Dialer::new(target, arguments.common().prefix())?);
     let result = match work {
         Work::Load(load) => {
             describe_load(&mut report, &load);

@@ -1,5 +1,7 @@
 //! Which listeners a configuration asks for, and whether they are safe to open.
 
+use mqtt_transport::ClientCertificates;
+
 use super::problem::{Place, Problem};
 use super::settings::{ListenerEntry, default_listeners};
 
@@ -14,12 +16,13 @@ pub(crate) fn resolve(
     let given = if given.is_empty() { with_place(default_listeners()) } else { given };
     let mut entries = Vec::with_capacity(given.len());
     for (mut entry, place) in given {
+        problems.extend(tls_problems(&entry).map(|message| Problem { place: place.clone(), message }));
         let allowed = entry.allow_anonymous.or(anonymous);
-        match allowed.unwrap_or_else(|| entry.is_loopback()) {
-            true => entry.allow_anonymous = Some(true),
-            false => {
-                problems.push(Problem { place: place.clone(), message: nobody_could_enter(&entry, allowed) })
-            }
+        let knows_certificates = entry.knows_certificates();
+        let admits_anybody = allowed.unwrap_or_else(|| entry.is_loopback() && !knows_certificates);
+        entry.allow_anonymous = Some(admits_anybody);
+        if !admits_anybody && !knows_certificates {
+            problems.push(Problem { place: place.clone(), message: nobody_could_enter(&entry, allowed) });
         }
         if entry.rules.version_min > entry.rules.version_max {
             let message = format!("{}: `version_min` is above `version_max`: no version is left", entry.url);
@@ -48,6 +51,27 @@ fn nobody_could_enter(entry: &ListenerEntry, allowed: Option<bool>) -> String {
          may connect, say so with `allow_anonymous = true` in this [[listener]], or with --allow-anonymous; \
          else listen on 127.0.0.1 only"
     )
+}
+
+/// What is missing or too much for the scheme of the address.
+fn tls_problems(entry: &ListenerEntry) -> impl Iterator<Item = String> {
+    let tls = &entry.transport.tls;
+    let encrypted = entry.url.scheme().is_encrypted();
+    let (certificates, keys) = (entry.certificates.len(), entry.keys.len());
+    let asked = tls.client_certificates != ClientCertificates::NotAsked;
+    let problems = [
+        (encrypted && certificates == 0, "an encrypted listener needs `certificates` and `keys`"),
+        (
+            !encrypted && certificates + keys > 0,
+            "`certificates` and `keys` need an encrypted address, as mqtts:// or wss://",
+        ),
+        (certificates != keys, "`certificates` and `keys` must have the same length"),
+        (!encrypted && asked, "`client_certificates` needs an encrypted address, as mqtts:// or wss://"),
+        (asked && tls.client_ca_file.is_none(), "`client_certificates` needs a `client_ca_file`"),
+        (tls.version_min > tls.version_max, "`tls_version_min` is above `tls_version_max`"),
+    ];
+    let url = entry.url.clone();
+    problems.into_iter().filter(|(wrong, _)| *wrong).map(move |(_, message)| format!("{url}: {message}"))
 }
 
 /// Two listeners cannot share an address; port 0 is never shared.

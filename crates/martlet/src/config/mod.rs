@@ -1,5 +1,6 @@
 //! The configuration of `martlet serve`: texts are resolved against one table of options into typed values.
 
+mod listener_table;
 mod listeners;
 mod print;
 mod problem;

@@ -1,9 +1,10 @@
 //! The typed end of the configuration.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use mqtt_broker::{ListenerRules, ListenerSettings, Settings};
-use mqtt_transport::Url;
+use mqtt_transport::{CertificateFiles, ClientCertificates, ListenerOptions, Url};
 use tracing_subscriber::EnvFilter;
 
 use super::value::{self, Choice, Refusal, Setting, Value};
@@ -31,19 +32,40 @@ pub(crate) struct ListenerEntry {
     /// only set from it.
     pub(crate) allow_anonymous: Option<bool>,
     pub(crate) rules: ListenerRules,
+    pub(crate) transport: ListenerOptions,
+    /// Files of the certificates; the keys stand at the same places.
+    pub(crate) certificates: Vec<PathBuf>,
+    pub(crate) keys: Vec<PathBuf>,
 }
 
 impl ListenerEntry {
     /// Nothing is said about anonymous clients yet.
     pub(crate) fn new(url: Url) -> Self {
-        Self { url, allow_anonymous: None, rules: ListenerRules::default() }
+        Self {
+            url,
+            allow_anonymous: None,
+            rules: ListenerRules::default(),
+            transport: ListenerOptions::default(),
+            certificates: Vec::new(),
+            keys: Vec::new(),
+        }
     }
 
     /// For the broker, once it is resolved.
     pub(crate) fn into_settings(self) -> ListenerSettings {
         let allow_anonymous = self.allow_anonymous.expect("a resolved listener knows");
         let rules = ListenerRules { allow_anonymous, ..self.rules };
-        ListenerSettings { rules, ..ListenerSettings::new(self.url) }
+        let mut transport = self.transport;
+        let pairs = self.certificates.into_iter().zip(self.keys);
+        transport.tls.certificates =
+            pairs.map(|(certificate, key)| CertificateFiles { certificate, key }).collect();
+        ListenerSettings { url: self.url, rules, transport }
+    }
+
+    /// Whether its clients can show who they are without a log-in.
+    pub(crate) fn knows_certificates(&self) -> bool {
+        let asked = self.transport.tls.client_certificates != ClientCertificates::NotAsked;
+        self.url.scheme().is_encrypted() && asked && self.rules.username_from.is_some()
     }
 
     /// Whether only this machine can reach it. A name other than `localhost` may lead anywhere.
@@ -59,13 +81,13 @@ fn is_loopback(ip: IpAddr) -> bool {
 
 impl Default for ListenerEntry {
     fn default() -> Self {
-        Self::new(Url::Tcp { host: "127.0.0.1".to_owned(), port: 1883 })
+        Self::new(Url::tcp("127.0.0.1", 1883))
     }
 }
 
 /// Where a broker listens that was told nothing.
 pub(crate) fn default_listeners() -> Vec<ListenerEntry> {
-    let ws = Url::Ws { host: "127.0.0.1".to_owned(), port: 8083, path: "/mqtt".to_owned() };
+    let ws = Url::parse("ws://127.0.0.1:8083/mqtt").expect("an address");
     vec![ListenerEntry::default(), ListenerEntry::new(ws)]
 }
 

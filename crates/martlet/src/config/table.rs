@@ -1,6 +1,6 @@
 //! The one table of options: it resolves a configuration, prints it, and writes the reference.
 
-use super::settings::{Configuration, ListenerEntry, LogFormat};
+use super::settings::{Configuration, LogFormat};
 use super::value::{Kind, Refusal, Setting, Value};
 use mqtt_broker::SharedStrategy;
 use mqtt_codec::Version;
@@ -60,6 +60,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("retained", "The most that may be retained."),
     ("shared", "Shared subscriptions (`$share/NAME/FILTER`)."),
     ("topics", "Rules on topics that hold for every client."),
+    ("tls", "Certificates of all encrypted listeners; each `[[listener]]` names its own files."),
     ("sys", "The `$SYS` tree: the broker's own figures as retained messages."),
     ("log", "What is logged, and how. Log lines go to standard error."),
     ("runtime", "The process itself."),
@@ -68,6 +69,8 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
 /// About `[[listener]]`, for the reference.
 pub(crate) const LISTENER_DOC: &str = "An address that is listened on; the block may be repeated. With no listener at all, \
 the broker listens on `tcp://127.0.0.1:1883` and `ws://127.0.0.1:8083/mqtt`. `--listen URL` replaces the listeners of the file.";
+
+pub(crate) use super::listener_table::LISTENER_ROWS;
 
 macro_rules! row {
     ($type:ty, $key:literal, $($path:ident).+, $kind:expr, $unit:ident, $doc:literal) => {
@@ -92,28 +95,12 @@ macro_rules! rows {
     };
 }
 
+pub(super) use {row, rows};
+
 const U16_MAX: u64 = u16::MAX as u64;
 const U32_MAX: u64 = u32::MAX as u64;
 const PACKET_BYTES_MAX: u64 = mqtt_session::PACKET_BYTES_MAX as u64;
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-
-/// The options of `[[listener]]`.
-pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
-    ("url", url, Kind::Text, None,
-        "Where to listen: `tcp://HOST:PORT` or `ws://HOST:PORT/PATH`. Port 0 takes any free port. Must be given."),
-    ("allow_anonymous", allow_anonymous, Kind::Boolean, None,
-        "Whether clients may connect without logging in. Not given, the option `allow_anonymous` of the top \
-         level decides; if that is not given either, only a loopback address admits them."),
-    ("name", rules.name, Kind::Text, None,
-        "What logs call it. Empty for its address."),
-    ("connections_max", rules.connections_max, Kind::at_least(0), None,
-        "Connections at a time through this listener; one more is closed at once. 0 for no limit but that of \
-         `limits.connections_max`."),
-    ("version_min", rules.version_min, Kind::choice::<Version>(), None,
-        "Lowest version of MQTT that is admitted here, if `protocol.version_min` admits it."),
-    ("version_max", rules.version_max, Kind::choice::<Version>(), None,
-        "Highest version of MQTT that is admitted here, if `protocol.version_max` admits it."),
-};
 
 /// All other options.
 pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
@@ -214,6 +201,10 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("topics.denial_reveals_reason", settings.topics.denial_reveals_reason, Kind::Boolean, None,
         "Whether a refused subscription is told the reason. If not, it is answered with 0x80."),
 
+    ("tls.check_interval_ms", settings.certificate_check_interval, Kind::integer(0, DAY_MS), Milliseconds,
+        "Time between two looks at the files of encrypted listeners. Files that have changed are read again, and new \
+         connections get what they hold; those that exist go on. 0 to look at SIGHUP only."),
+
     ("sys.interval_ms", settings.sys.interval, Kind::integer(0, DAY_MS), Milliseconds,
         "Time between two publications of the figures; 0 to publish nothing."),
 
@@ -238,8 +229,16 @@ mod tests {
     /// Every field stands here by name, so that a new one does not compile before it has its row and is counted.
     #[test]
     fn every_field_of_the_settings_is_an_option() {
-        let Settings { policy, limits, queue, retained, shared_strategy: _, topics, sys } =
-            Settings::default();
+        let Settings {
+            policy,
+            limits,
+            queue,
+            retained,
+            shared_strategy: _,
+            topics,
+            sys,
+            certificate_check_interval: _,
+        } = Settings::default();
         let Policy {
             version_min: _,
             version_max: _,
@@ -278,7 +277,7 @@ mod tests {
         let TopicRules { subscribe_denied: _, denial_reveals_reason: _ } = topics;
         let SysSettings { interval: _ } = sys;
 
-        let of_the_broker = 1 + (15 + 3) + 12 + 3 + 2 + 2 + 1;
+        let of_the_broker = 1 + (15 + 3) + 12 + 3 + 2 + 2 + 1 + 1;
         let is_own = |row: &&Row<Configuration>| ["", "log", "runtime"].contains(&row.split_key().0);
         assert_eq!(ROWS.iter().filter(|row| !is_own(row)).count(), of_the_broker);
     }

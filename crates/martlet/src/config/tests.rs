@@ -50,14 +50,16 @@ fn changed_listener() -> ListenerEntry {
     let mut entry = ListenerEntry::default();
     for row in LISTENER_ROWS {
         let other = match row.key {
-            "url" => Value::Text("ws://[::]:9001/mqtt".to_owned()),
+            "url" => Value::Text("wss://[::]:9001/mqtt".to_owned()),
             _ => another_value(&row.kind, &(row.show)(&entry), row.key),
         };
         (row.store)(&mut entry, other).expect(row.key);
     }
     // "5.0" to "3.1" would leave no version.
-    let rules = &mut entry.rules;
+    let ListenerEntry { rules, transport, .. } = &mut entry;
     (rules.version_min, rules.version_max) = (rules.version_max, rules.version_min);
+    let tls = &mut transport.tls;
+    (tls.version_min, tls.version_max) = (tls.version_max, tls.version_min);
     entry
 }
 
@@ -288,7 +290,7 @@ fn all_errors_are_reported_in_the_order_of_the_file_whatever_their_kind() {
             "5:15: `sys.interval_ms` must be a whole number from 0 to 86400000, not -1",
             "6:1: duplicate key `interval_ms`",
             "7:1: a listener needs a `url`",
-            "9:7: `url` is \"x\": it needs a scheme: write tcp://host:port or ws://host:port/path",
+            "9:7: `url` is \"x\": it needs a scheme: write tcp://host:port, for example",
         ],
     );
 }
@@ -445,6 +447,38 @@ fn a_listener_that_leaves_no_version_is_reported() {
     let text = "[[listener]]\nurl = 'tcp://127.0.0.1:1'\nversion_min = '5.0'\nversion_max = '3.1.1'\n";
     let problems = read(text).expect_err("no version is left").to_string();
     assert!(problems.contains("tcp://127.0.0.1:1: `version_min` is above `version_max`"), "{problems}");
+}
+
+#[test]
+fn tls_options_and_addresses_must_fit_together() {
+    let check = |url: &str, options: &str, part: &str| {
+        let text = format!("[[listener]]\nurl = '{url}'\n{options}\n");
+        let problems = read(&text).expect_err(&text).to_string();
+        assert!(problems.contains(part), "{text}\n{problems}");
+    };
+    let pair = "certificates = ['a.pem']\nkeys = ['a.key']";
+    check("mqtts://127.0.0.1:1", "", "needs `certificates` and `keys`");
+    check("mqtts://127.0.0.1:1", "certificates = ['a.pem']", "must have the same length");
+    check("tcp://127.0.0.1:1", pair, "need an encrypted address");
+    check("ws://127.0.0.1:1", "client_certificates = 'optional'", "needs an encrypted address");
+    check(
+        "wss://127.0.0.1:1",
+        &format!("{pair}\nclient_certificates = 'required'"),
+        "needs a `client_ca_file`",
+    );
+    check(
+        "wss://127.0.0.1:1",
+        &format!("{pair}\ntls_version_min = '1.3'\ntls_version_max = '1.2'"),
+        "is above",
+    );
+}
+
+#[test]
+fn a_listener_that_knows_its_clients_by_certificates_may_be_open_to_others() {
+    let text = "[[listener]]\nurl = 'mqtts://0.0.0.0:1'\ncertificates = ['a.pem']\nkeys = ['a.key']\n\
+                client_certificates = 'required'\nclient_ca_file = 'ca.pem'\nusername_from = 'cn'\n";
+    let configuration = read(text).expect("nobody is let in by accident");
+    assert_eq!(configuration.listeners[0].allow_anonymous, Some(false));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Values as the text of a configuration has them, and how each type of the settings reads and shows itself.
 
 use std::num::NonZeroU16;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use mqtt_broker::SharedStrategy;
 use mqtt_codec::{QoS, Version};
 use mqtt_store::Overflow;
 use mqtt_topic::TopicFilter;
-use mqtt_transport::Url;
+use mqtt_transport::{CertificateField, ClientCertificates, TlsVersion, Url};
 
 /// A value between text and type: it has the right [`Kind`], its meaning is not checked yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +155,57 @@ impl Choice for SharedStrategy {
     const NAMES: &'static [&'static str] = &["round-robin", "random", "sticky", "hash-client", "hash-topic"];
     const VALUES: &'static [Self] =
         &[Self::RoundRobin, Self::Random, Self::Sticky, Self::HashClient, Self::HashTopic];
+}
+
+impl Choice for ClientCertificates {
+    const NAMES: &'static [&'static str] = &["off", "optional", "required"];
+    const VALUES: &'static [Self] = &[Self::NotAsked, Self::Optional, Self::Required];
+}
+
+impl Choice for TlsVersion {
+    const NAMES: &'static [&'static str] = &["1.2", "1.3"];
+    const VALUES: &'static [Self] = &[Self::V1_2, Self::V1_3];
+}
+
+impl Choice for Option<CertificateField> {
+    const NAMES: &'static [&'static str] = &["connect", "cn", "san", "dn"];
+    const VALUES: &'static [Self] = &[
+        None,
+        Some(CertificateField::CommonName),
+        Some(CertificateField::AlternativeName),
+        Some(CertificateField::DistinguishedName),
+    ];
+}
+
+impl Setting for Vec<String> {
+    fn show(&self) -> Value {
+        Value::List(self.clone())
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        if let Value::List(texts) = value { Ok(texts) } else { Err(vec![mismatch()]) }
+    }
+}
+
+impl Setting for Vec<PathBuf> {
+    fn show(&self) -> Value {
+        Value::List(self.iter().map(|path| path.display().to_string()).collect())
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        Ok(Vec::<String>::read(value)?.into_iter().map(PathBuf::from).collect())
+    }
+}
+
+/// A path that can be left out with "".
+impl Setting for Option<PathBuf> {
+    fn show(&self) -> Value {
+        Value::Text(self.as_ref().map_or_else(String::new, |path| path.display().to_string()))
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        Ok(Some(PathBuf::from(text(value)?)).filter(|path| !path.as_os_str().is_empty()))
+    }
 }
 
 impl Setting for bool {

@@ -8,6 +8,7 @@ use mqtt_codec::{QoS, Version};
 use super::format::Format;
 use super::properties::{self, PropertyArgument};
 use super::target::Target;
+use crate::tls_arguments::TlsArguments;
 
 /// To which broker, and as whom.
 #[derive(Args, Clone, Debug)]
@@ -16,9 +17,9 @@ pub(crate) struct ConnectionArguments {
     /// Name or address of the broker
     #[arg(short = 'h', long, default_value = "localhost", conflicts_with = "url")]
     pub(crate) host: String,
-    /// TCP port of the broker
-    #[arg(short = 'p', long, default_value_t = 1883, conflicts_with = "url")]
-    pub(crate) port: u16,
+    /// TCP port of the broker [default: 1883, or 8883 with --cafile or --cert]; 8883 means TLS
+    #[arg(short = 'p', long, conflicts_with = "url")]
+    pub(crate) port: Option<u16>,
     /// Broker, login and topic at once.
     #[arg(short = 'L', long, help = URL_HELP, value_parser = Target::parse)]
     pub(crate) url: Option<Target>,
@@ -55,6 +56,8 @@ pub(crate) struct ConnectionArguments {
     )]
     pub(crate) properties: Vec<PropertyArgument>,
     #[command(flatten)]
+    pub(crate) tls: TlsArguments,
+    #[command(flatten)]
     pub(crate) will: WillArguments,
     /// Tell on standard error what happens
     #[arg(short = 'd', long)]
@@ -68,11 +71,12 @@ pub(crate) struct ConnectionArguments {
 }
 
 /// Apart from the doc comment, where the brackets would be links.
-const URL_HELP: &str = "Broker, login and topic at once: mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC] or \
-                        ws://[USER[:PASSWORD]@]HOST:PORT/PATH";
+const URL_HELP: &str = "Broker, login and topic at once: mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC], mqtts:// \
+                        for TLS, or ws:// or wss://[USER[:PASSWORD]@]HOST:PORT/PATH";
 
 /// The will: what the broker publishes when the connection breaks.
 #[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Will")]
 pub(crate) struct WillArguments {
     /// Topic of a message that the broker publishes when the connection breaks
     #[arg(long, value_name = "TOPIC")]

@@ -5,6 +5,7 @@ use mqtt_client::{
     Subscription, Will,
 };
 use mqtt_codec::{PropertiesBuf, PropertyId, ReasonCode, SubscriptionOptions};
+use mqtt_transport::Connector;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
@@ -53,7 +54,9 @@ impl Link {
     pub(crate) async fn open(options: ConnectionOptions, when_lost: WhenLost) -> Result<Self, Failure> {
         let disconnect_properties = options.disconnect_properties.clone();
         let url = options.url.clone();
-        let connected = Client::connect(client_options(options, when_lost)).await;
+        let connector = Connector::new(url.clone(), &options.connect);
+        let connector = connector.map_err(|error| Failure::usage(format_args!("{url}: {error}")))?;
+        let connected = Client::connect(client_options(connector, options, when_lost)).await;
         let (client, welcome) = connected.map_err(|error| match error {
             ConnectError::Refused { .. } => refused(error),
             _ => Failure::failed(format_args!("{url}: {error}")),
@@ -165,8 +168,8 @@ fn refused(error: ConnectError) -> Failure {
     Failure { exit: Exit::Refused(*reason), message }
 }
 
-fn client_options(given: ConnectionOptions, when_lost: WhenLost) -> Options {
-    let mut options = Options::new(given.url);
+fn client_options(connector: Connector, given: ConnectionOptions, when_lost: WhenLost) -> Options {
+    let mut options = Options::with_connector(connector);
     let properties = given.connect_properties.as_properties();
     options.version = given.version;
     options.client_id = given.client_id;

@@ -1,7 +1,7 @@
 //! From the arguments of a tool to the values of its connection, with the rules between them.
 
 use mqtt_codec::{PropertiesBuf, Property, PropertyPlace, QoS, Version};
-use mqtt_transport::Url;
+use mqtt_transport::{ConnectOptions, Url};
 
 use super::args::{ConnectionArguments, WillArguments};
 use super::properties::of_place;
@@ -11,6 +11,7 @@ use super::target::Target;
 #[derive(Clone, Debug)]
 pub(crate) struct ConnectionOptions {
     pub(crate) url: Url,
+    pub(crate) connect: ConnectOptions,
     pub(crate) version: Version,
     /// Empty if the broker may choose.
     pub(crate) client_id: String,
@@ -41,8 +42,15 @@ impl ConnectionOptions {
     pub(crate) fn new(arguments: &ConnectionArguments, unique: impl Fn() -> String) -> Result<Self, String> {
         let version = Version::from(arguments.protocol_version);
         check_version(arguments, version)?;
-        let target =
-            arguments.url.clone().unwrap_or_else(|| Target::of_host(&arguments.host, arguments.port));
+        let tls = &arguments.tls;
+        let of_host = || Target::of_host(&arguments.host, arguments.port, tls.ask_for_tls());
+        let target = arguments.url.clone().unwrap_or_else(of_host);
+        if tls.ask_for_tls() && !target.url.scheme().is_encrypted() {
+            return Err(format!(
+                "--cafile and --cert need an encrypted address, which {} is not",
+                target.url
+            ));
+        }
         let username = arguments.username.clone().or(target.username);
         let password = arguments.password.clone().or(target.password);
         if version != Version::V5 && password.is_some() && username.is_none() {
@@ -50,6 +58,7 @@ impl ConnectionOptions {
         }
         Ok(Self {
             url: target.url,
+            connect: tls.options(),
             version,
             client_id: client_id(arguments, version, unique)?,
             clean_start: !arguments.disable_clean_session,

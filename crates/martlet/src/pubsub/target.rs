@@ -1,6 +1,6 @@
 //! Which broker a tool talks to: `-h` and `-p`, or one URL.
 
-use mqtt_transport::Url;
+use mqtt_transport::{Scheme, Url};
 
 /// What `-L URL` may hold.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,16 +13,20 @@ pub(crate) struct Target {
 }
 
 const PORT: u16 = 1883;
+const TLS_PORT: u16 = 8883;
 
 impl Target {
-    /// A host and a port, over TCP.
-    pub(crate) fn of_host(host: &str, port: u16) -> Self {
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        Self { url: Url::Tcp { host, port }, username: None, password: None, topic: None }
+    /// A host and a port, over TCP or TLS.
+    pub(crate) fn of_host(host: &str, port: Option<u16>, tls: bool) -> Self {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let port = port.unwrap_or(if tls { TLS_PORT } else { PORT });
+        let scheme = if tls || port == TLS_PORT { Scheme::Tls } else { Scheme::Tcp };
+        Self { url: Url::tcp(host, port).with_scheme(scheme), username: None, password: None, topic: None }
     }
 
-    /// Reads `mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]` or `ws://[USER[:PASSWORD]@]HOST:PORT[/PATH]`; `tcp` is
-    /// another word for `mqtt`. User name, password and topic may be percent-encoded.
+    /// Reads `mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]` or `ws://[USER[:PASSWORD]@]HOST:PORT[/PATH]`, with `mqtts`,
+    /// `wss` and `quic` for encryption, or `unix:///PATH`; `tcp` is another word for `mqtt`. User name, password and topic
+    /// may be percent-encoded.
     ///
     /// # Errors
     /// Says what is wrong.
@@ -33,17 +37,27 @@ impl Target {
         let (login, address) = authority.rsplit_once('@').map_or((None, authority), |(a, b)| (Some(a), b));
         let (username, password) = login.map(parse_login).transpose()?.unwrap_or_default();
         let (url, topic) = match scheme {
-            "mqtt" | "tcp" => (parse_url(&format!("tcp://{}", with_port(address)))?, parse_topic(path)?),
-            "ws" => (parse_url(&format!("ws://{address}{path}"))?, None),
-            _ => return Err(format!("{scheme}:// is not supported: use mqtt:// or ws://")),
+            "mqtt" | "tcp" => {
+                (parse_url(&format!("tcp://{}", with_port(address, PORT)))?, parse_topic(path)?)
+            }
+            "mqtts" | "tls" | "ssl" => {
+                (parse_url(&format!("mqtts://{}", with_port(address, TLS_PORT)))?, parse_topic(path)?)
+            }
+            "quic" => (parse_url(&format!("quic://{address}"))?, parse_topic(path)?),
+            "ws" | "wss" => (parse_url(&format!("{scheme}://{address}{path}"))?, None),
+            "unix" => (parse_url(text)?, None),
+            _ => {
+                let known = "mqtt, mqtts, ws, wss, quic and unix";
+                return Err(format!("{scheme}:// is not supported; there are {known}"));
+            }
         };
         Ok(Self { url, username, password, topic })
     }
 }
 
-fn with_port(address: &str) -> String {
+fn with_port(address: &str, default: u16) -> String {
     let after_host = address.rsplit_once(']').map_or(address, |(_, port)| port);
-    if after_host.contains(':') { address.to_owned() } else { format!("{address}:{PORT}") }
+    if after_host.contains(':') { address.to_owned() } else { format!("{address}:{default}") }
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
@@ -99,6 +113,10 @@ mod tests {
         check("tcp://[::1]:5", "tcp://[::1]:5", [None, None], None);
         check("mqtt://me@host/a", "tcp://host:1883", [Some("me"), None], Some("a"));
         check("mqtt://me:p%40s:s@host/%24SYS", "tcp://host:1883", [Some("me"), Some("p@s:s")], Some("$SYS"));
+        check("mqtts://me@host/a", "mqtts://host:8883", [Some("me"), None], Some("a"));
+        check("quic://host:5/a", "quic://host:5", [None, None], Some("a"));
+        check("wss://host:443/mqtt", "wss://host:443/mqtt", [None, None], None);
+        check("unix:///run/mqtt.sock", "unix:///run/mqtt.sock", [None, None], None);
         check("ws://host:80/mqtt", "ws://host:80/mqtt", [None, None], None);
         check("ws://me:word@host:80", "ws://host:80/", [Some("me"), Some("word")], None);
     }
@@ -107,7 +125,7 @@ mod tests {
     fn a_wrong_url_says_what_is_wrong() {
         for (text, part) in [
             ("host:1883", "starts with mqtt://"),
-            ("mqtts://host", "mqtts:// is not supported"),
+            ("http://host", "http:// is not supported"),
             ("mqtt://", "host is missing"),
             ("mqtt://host:x", "port must be a number"),
             ("ws://host/mqtt", "port is missing"),
@@ -121,6 +139,19 @@ mod tests {
 
     #[test]
     fn brackets_around_a_host_are_optional() {
-        assert_eq!(Target::of_host("::1", 5).url, Target::of_host("[::1]", 5).url);
+        let url = |host| Target::of_host(host, Some(5), false).url;
+        assert_eq!(url("::1"), url("[::1]"));
+    }
+
+    #[test]
+    fn tls_is_meant_by_its_options_and_by_its_port() {
+        for (port, tls, url) in [
+            (None, false, "tcp://host:1883"),
+            (None, true, "mqtts://host:8883"),
+            (Some(8883), false, "mqtts://host:8883"),
+            (Some(1883), true, "mqtts://host:1883"),
+        ] {
+            assert_eq!(Target::of_host("host", port, tls).url.to_string(), url);
+        }
     }
 }

@@ -151,7 +151,21 @@ fn a_url_takes_the_place_of_host_and_port() {
     assert_eq!(with_login.password.as_deref(), Some(&b"word"[..]));
     assert_eq!(options("martlet sub -t a -L ws://[::1]:80/mqtt").url.to_string(), "ws://[::1]:80/mqtt");
     check_refused("martlet sub -L mqtt://broker/a -p 5", "cannot be used with");
-    check_refused("martlet sub -L mqtts://broker/a", "mqtts:// is not supported");
+    assert_eq!(options("martlet sub -L mqtts://broker/a").url.to_string(), "mqtts://broker:8883");
+    check_refused("martlet sub -L http://broker/a", "http:// is not supported");
+}
+
+#[test]
+fn tls_options_mean_tls_and_need_an_encrypted_url() {
+    let url = |arguments: &str| options(arguments).url.to_string();
+    assert_eq!(url("martlet sub -t a --cafile ca.pem"), "mqtts://localhost:8883");
+    assert_eq!(url("martlet sub -t a -h broker -p 1 --cert a.pem --key a.key"), "mqtts://broker:1");
+    check_refused("martlet sub -t a --cert a.pem", "--key");
+    let plain = "martlet sub -t a -L mqtt://broker --cafile ca.pem";
+    check_options_refused(
+        plain,
+        "--cafile and --cert need an encrypted address, which tcp://broker:1883 is not",
+    );
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use mqtt_codec::{QoS::AtLeastOnce, Version};
 use mqtt_testkit::{Peer, ToWire, connect, pingreq, publish};
-use mqtt_transport::Url;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -57,7 +56,7 @@ const TEXT: u8 = 0x81;
 
 impl Web {
     async fn open(broker: &Harness, subprotocols: &str) -> Self {
-        let Url::Ws { path, .. } = broker.url() else { panic!("not a WebSocket listener") };
+        let path = broker.url().path();
         let mut stream = socket(broker).await;
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: broker\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\

@@ -55,11 +55,6 @@ impl TlsClient {
         self.server_name.as_deref().unwrap_or(host)
     }
 
-    #[cfg(feature = "quic")]
-    pub(crate) fn config(&self) -> &Arc<ClientConfig> {
-        &self.config
-    }
-
     /// Brings a stream to `host` under TLS.
     pub(crate) async fn connect<S: Stream>(&self, stream: S, host: &str) -> io::Result<TlsStream<S>> {
         let name = ServerName::try_from(self.server_name(host).to_owned()).map_err(io::Error::other)?;
@@ -75,7 +70,10 @@ fn roots(options: &TlsClientOptions) -> io::Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
-        return Err(io::Error::new(io::ErrorKind::NotFound, "this system has no file of authorities: name one"));
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "this system has no file of authorities: name one",
+        ));
     }
     Ok(roots)
 }

@@ -39,7 +39,8 @@ pub(super) fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static
 }
 
 pub(super) fn revocations(path: &PathBuf) -> io::Result<Vec<CertificateRevocationListDer<'static>>> {
-    let read = CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let read =
+        CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     read.map_err(|error| unreadable(path, &error))
 }
 
@@ -79,7 +80,8 @@ pub(super) fn provider(cipher_suites: &[String]) -> io::Result<Arc<CryptoProvide
 }
 
 fn cipher_suite(name: &str) -> io::Result<rustls::SupportedCipherSuite> {
-    let name_of = |suite: &rustls::SupportedCipherSuite| suite.suite().as_str().unwrap_or_default().to_owned();
+    let name_of =
+        |suite: &rustls::SupportedCipherSuite| suite.suite().as_str().unwrap_or_default().to_owned();
     let known = aws_lc_rs::ALL_CIPHER_SUITES;
     known.iter().find(|suite| name_of(suite) == name).copied().ok_or_else(|| {
         let names: Vec<String> = known.iter().map(name_of).collect();

@@ -25,7 +25,8 @@ pub use absent::TlsServer;
 #[cfg(feature = "tls")]
 pub(crate) use client::TlsClient;
 pub use options::{
-    CertificateExpiry, CertificateFiles, ClientCertificates, Reloaded, TlsClientOptions, TlsOptions, TlsVersion,
+    CertificateExpiry, CertificateFiles, ClientCertificates, Reloaded, TlsClientOptions, TlsOptions,
+    TlsVersion,
 };
 #[cfg(feature = "tls")]
 pub use server::TlsServer;

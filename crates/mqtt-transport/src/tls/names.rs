@@ -12,7 +12,9 @@ use crate::certificate::Certificate;
 
 /// What a certificate says; nothing at all if it cannot be read.
 pub(super) fn read(der: &CertificateDer<'_>) -> (Certificate, Option<SystemTime>) {
-    let Ok(certificate) = x509_cert::Certificate::from_der(der) else { return (Certificate::default(), None) };
+    let Ok(certificate) = x509_cert::Certificate::from_der(der) else {
+        return (Certificate::default(), None);
+    };
     let certificate = certificate.tbs_certificate();
     let alternative = certificate.get_extension::<SubjectAltName>().ok().flatten();
     let alternative = alternative.map_or_else(Vec::new, |(_, names)| names.0);
@@ -45,6 +47,7 @@ fn text_of(name: &GeneralName) -> Option<Box<str>> {
 
 fn address_of(bytes: &[u8]) -> Option<Box<str>> {
     let v4 = <[u8; 4]>::try_from(bytes).map(|octets| Ipv4Addr::from(octets).to_string());
-    let address = v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|octets| Ipv6Addr::from(octets).to_string()));
+    let address =
+        v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|octets| Ipv6Addr::from(octets).to_string()));
     address.ok().map(Into::into)
 }

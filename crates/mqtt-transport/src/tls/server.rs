@@ -3,8 +3,8 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier};
 use tokio::sync::Semaphore;
@@ -102,7 +102,8 @@ impl TlsServer {
         stream: S,
         handshakes: &Semaphore,
     ) -> Result<(TlsStream<S>, Option<Arc<Certificate>>), HandshakeError> {
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(HandshakeError::of_tls)?;
+        let hello =
+            LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(HandshakeError::of_tls)?;
         let _permit = handshakes.acquire().await.map_err(io::Error::other)?;
         let stream = hello.into_stream(self.config()).await.map_err(HandshakeError::of_tls)?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(certificate_of);
@@ -170,7 +171,8 @@ fn verifier(
     if options.client_certificates == ClientCertificates::NotAsked {
         return Ok(None);
     }
-    let no_authority = || io::Error::new(io::ErrorKind::InvalidInput, "client certificates need a file of authorities");
+    let no_authority =
+        || io::Error::new(io::ErrorKind::InvalidInput, "client certificates need a file of authorities");
     let roots = files::authorities(options.client_ca_file.as_deref().ok_or_else(no_authority)?)?;
     let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     for path in &options.crl_files {

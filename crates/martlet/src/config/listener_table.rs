@@ -1,0 +1,61 @@
+//! The options of `[[listener]]`.
+
+use mqtt_codec::Version;
+use mqtt_transport::{CertificateField, ClientCertificates, TlsVersion};
+
+use super::settings::ListenerEntry;
+use super::table::{Row, Unit, row, rows};
+use super::value::{Kind, Setting};
+
+const U32_MAX: u64 = u32::MAX as u64;
+
+/// In the order of the reference.
+pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
+    ("url", url, Kind::Text, None,
+        "Where to listen: `tcp://HOST:PORT`, `mqtts://HOST:PORT` (TLS), `ws://HOST:PORT/PATH` or \
+         `wss://HOST:PORT/PATH` (WebSocket, over TLS). Port 0 takes any free port. Must be given."),
+    ("allow_anonymous", allow_anonymous, Kind::Boolean, None,
+        "Whether clients may connect without logging in. Not given, the option `allow_anonymous` of the top \
+         level decides; if that is not given either, only a loopback address admits them, and of these only one that \
+         does not take user names from certificates."),
+    ("name", rules.name, Kind::Text, None,
+        "What logs call it. Empty for its address."),
+    ("connections_max", rules.connections_max, Kind::at_least(0), None,
+        "Connections at a time through this listener; one more is closed at once. 0 for no limit but that of \
+         `limits.connections_max`."),
+    ("version_min", rules.version_min, Kind::choice::<Version>(), None,
+        "Lowest version of MQTT that is admitted here, if `protocol.version_min` admits it."),
+    ("version_max", rules.version_max, Kind::choice::<Version>(), None,
+        "Highest version of MQTT that is admitted here, if `protocol.version_max` admits it."),
+    ("backlog", transport.backlog, Kind::integer(1, U32_MAX), None,
+        "Connections that the system keeps waiting before they are accepted; the system may have a lower limit."),
+    ("nodelay", transport.nodelay, Kind::Boolean, None,
+        "Whether small packets are sent at once (`TCP_NODELAY`)."),
+    ("certificates", certificates, Kind::List, None,
+        "For encrypted listeners: PEM files with a certificate each, followed by those between it and its authority. \
+         A client gets the first one with the name it asks for (SNI), else the first. Changed files are read again, see \
+         `tls.check_interval_ms`."),
+    ("keys", keys, Kind::List, None,
+        "PEM files with the private keys, in the order of `certificates`."),
+    ("client_certificates", transport.tls.client_certificates, Kind::choice::<ClientCertificates>(), None,
+        "Whether clients are asked for a certificate, and whether they may do without. A certificate that is not good \
+         is refused in any case."),
+    ("client_ca_file", transport.tls.client_ca_file, Kind::Text, None,
+        "PEM file with the authorities whose clients' certificates are good."),
+    ("crl_files", transport.tls.crl_files, Kind::List, None,
+        "PEM files with the lists of revoked client certificates. If there is one, each authority in \
+         `client_ca_file` must have its list here."),
+    ("username_from", rules.username_from, Kind::choice::<Option<CertificateField>>(), None,
+        "Where the user name comes from: from the CONNECT packet, or from the client's certificate, which is then \
+         proof enough: the common name, the first alternative name, or the whole subject as `CN=…,O=…`. A client \
+         without a certificate logs in as usual."),
+    ("tls_version_min", transport.tls.version_min, Kind::choice::<TlsVersion>(), None,
+        "Lowest version of TLS."),
+    ("tls_version_max", transport.tls.version_max, Kind::choice::<TlsVersion>(), None,
+        "Highest version of TLS."),
+    ("cipher_suites", transport.tls.cipher_suites, Kind::List, None,
+        "Names of the cipher suites to offer, such as `TLS13_AES_256_GCM_SHA384`, in the order of preference. Empty \
+         for all that are safe. An unknown name is answered with those that there are."),
+    ("handshakes_max", transport.handshakes_max, Kind::at_least(1), None,
+        "TLS handshakes under way at a time. Further clients wait, within `limits.connect_timeout_ms`."),
+};
