@@ -41,7 +41,7 @@ struct State {
     queue: Box<dyn Queue>,
     /// Deliveries that have left the queue since the client was last away.
     gone: u64,
-    /// QoS 0 messages in batches, between the queue's deliveries.
+    /// Messages in batches, between the queue's deliveries.
     batches: VecDeque<WaitingBatch>,
     batch_bytes: usize,
     batch_messages: usize,
@@ -66,9 +66,17 @@ pub(crate) enum Taken {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Link {
-    Online { pressure: Pressure, in_batches: Option<Layout> },
+    Online { pressure: Pressure, in_batches: Option<InBatches> },
     Offline,
     Closed,
+}
+
+/// Which batches an online client takes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct InBatches {
+    pub(crate) layout: Layout,
+    /// What is above comes one by one through the queue.
+    pub(crate) qos_max: QoS,
 }
 
 /// How an online client keeps up.
@@ -91,7 +99,7 @@ pub(crate) struct OutboxLimits {
     pub(crate) messages_high: usize,
     pub(crate) stall_timeout: Duration,
     pub(crate) queue_qos0_offline: bool,
-    /// Of the queue; batches may hold as much again.
+    /// Of the queue; batches of QoS 0 may hold as much again.
     pub(crate) queue: QueueLimits,
 }
 
@@ -123,8 +131,9 @@ pub(crate) struct PushOutcome {
 }
 
 const NO_BATCHES: u8 = 0;
-const BATCHES_PLAIN: u8 = 1;
-const BATCHES_WITH_PROPERTIES: u8 = 2;
+const BATCHES_PLAIN: u8 = 4;
+const BATCHES_WITH_PROPERTIES: u8 = 8;
+const BATCHES_QOS: u8 = 3;
 /// Room for this many batches is kept while none waits.
 const SPARE_BATCHES: usize = 16;
 
@@ -170,14 +179,10 @@ impl Outbox {
         }
         // What nobody will get must not keep out what somebody can [MQTT-3.3.2-5].
         let mut dropped = state.take_expired(now);
-        match state.queue.push(delivery) {
-            Pushed::Queued => {}
-            Pushed::QueuedInsteadOf(older, reason) => {
-                state.gone += older.len() as u64;
-                dropped.extend(older.into_iter().map(|delivery| (delivery, reason)));
-            }
-            Pushed::Refused(delivery, reason) => dropped.push((delivery, reason)),
+        if !state.batches.is_empty() && state.is_full_with(&delivery, &limits.queue) {
+            state.queue_batches(&mut dropped);
         }
+        state.enqueue(delivery, &mut dropped);
         let online = state.is_online();
         let congested = state.note_pressure(limits, now);
         let alarm = self.note_strain(congested);
@@ -191,7 +196,7 @@ impl Outbox {
     pub(crate) fn push_batch(&self, batch: &Batch, limits: &OutboxLimits, now: Instant) -> Option<Signals> {
         let mut state = self.state.lock();
         let Link::Online { pressure, in_batches } = state.link else { return None };
-        let suits = in_batches == Some(batch.layout()) && pressure != Pressure::Stalled;
+        let suits = in_batches.is_some_and(|way| way.suits(batch)) && pressure != Pressure::Stalled;
         if !suits || !state.has_room_for(batch, &limits.queue) {
             return None;
         }
@@ -221,9 +226,14 @@ impl Outbox {
         !self.announced.swap(true, Ordering::AcqRel)
     }
 
-    /// In which layout the client takes batches now, if at all. A hint: the link decides when one is pushed.
-    pub(crate) fn batch_layout(&self) -> Option<Layout> {
-        match self.in_batches.load(Ordering::Relaxed) {
+    /// In which layout the client takes batches of this quality of service now, if at all. A hint: the link decides
+    /// when one is pushed.
+    pub(crate) fn batch_layout(&self, qos: QoS) -> Option<Layout> {
+        let code = self.in_batches.load(Ordering::Relaxed);
+        if qos as u8 > code & BATCHES_QOS {
+            return None;
+        }
+        match code & !BATCHES_QOS {
             BATCHES_PLAIN => Some(Layout::Plain),
             BATCHES_WITH_PROPERTIES => Some(Layout::WithProperties),
             _ => None,
@@ -257,8 +267,9 @@ impl Outbox {
         let mut bytes = 0;
         let mut state = self.state.lock();
         while bytes < bytes_max {
-            if let Some(batch) = state.pop_batch() {
-                bytes += batch.size_bytes();
+            if state.is_batch_next() {
+                let Some(batch) = state.pop_batch(&mut window) else { break };
+                bytes += batch.bytes().len();
                 into.push(Taken::Many(batch));
                 continue;
             }
@@ -327,15 +338,10 @@ impl Outbox {
         self.state.lock().waiting.retain(|waiting| !waiting.will_wake(waker));
     }
 
-    /// A connection begins to take from here, batches in one layout or none at all. Publishers that waited for
+    /// A connection begins to take from here, some batches or none at all. Publishers that waited for
     /// the one before it may try again.
-    pub(crate) fn go_online(&self, in_batches: Option<Layout>) {
-        let code = match in_batches {
-            None => NO_BATCHES,
-            Some(Layout::Plain) => BATCHES_PLAIN,
-            Some(Layout::WithProperties) => BATCHES_WITH_PROPERTIES,
-        };
-        self.in_batches.store(code, Ordering::Relaxed);
+    pub(crate) fn go_online(&self, in_batches: Option<InBatches>) {
+        self.in_batches.store(in_batches.map_or(NO_BATCHES, InBatches::code), Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Online { pressure: Pressure::Relaxed, in_batches };
         self.online.store(true, Ordering::Relaxed);
@@ -346,26 +352,19 @@ impl Outbox {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// The connection has ended, the session goes on. Returns the QoS 0 messages that do not wait.
-    pub(crate) fn go_offline(&self, limits: &OutboxLimits) -> Vec<Delivery> {
+    /// The connection has ended, the session goes on. Returns the messages that do not wait: those of QoS 0, unless
+    /// they are to be queued.
+    pub(crate) fn go_offline(&self, limits: &OutboxLimits) -> Vec<(Delivery, DropReason)> {
         self.owner.take();
         self.in_batches.store(NO_BATCHES, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Offline;
         self.online.store(false, Ordering::Relaxed);
-        let mut dropped = state.take_batches();
-        state.gone = 0;
-        if !limits.queue_qos0_offline {
-            for _ in 0..state.queue.len() {
-                let Some(delivery) = state.queue.pop() else { break };
-                if delivery.hop.qos == QoS::AtMostOnce {
-                    dropped.push(delivery);
-                } else {
-                    // There is room: it was taken from this queue just now.
-                    let _: Pushed = state.queue.push(delivery);
-                }
-            }
+        let mut dropped = Vec::new();
+        if !limits.queue_qos0_offline || !state.batches.is_empty() {
+            state.sort_out(limits.queue_qos0_offline, &mut dropped);
         }
+        state.gone = 0;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -379,10 +378,7 @@ impl Outbox {
         let mut state = self.state.lock();
         state.link = Link::Closed;
         self.online.store(false, Ordering::Relaxed);
-        let mut left = state.take_batches();
-        while let Some(delivery) = state.queue.pop() {
-            left.push(delivery);
-        }
+        let left = state.take_everything();
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -401,6 +397,21 @@ impl Outbox {
     }
 }
 
+impl InBatches {
+    fn suits(self, batch: &Batch) -> bool {
+        self.layout == batch.layout() && batch.qos() <= self.qos_max
+    }
+
+    /// As a number that can be read without the lock.
+    fn code(self) -> u8 {
+        let layout = match self.layout {
+            Layout::Plain => BATCHES_PLAIN,
+            Layout::WithProperties => BATCHES_WITH_PROPERTIES,
+        };
+        layout | self.qos_max as u8
+    }
+}
+
 impl State {
     fn is_online(&self) -> bool {
         matches!(self.link, Link::Online { .. })
@@ -410,9 +421,14 @@ impl State {
         self.queue.bytes() + self.batch_bytes
     }
 
+    /// Batches above QoS 0 are moved to the queue if the client goes away, so they have to fit in there.
     fn has_room_for(&self, batch: &Batch, limits: &QueueLimits) -> bool {
-        self.batch_messages + batch.messages() as usize <= limits.messages_max
-            && self.batch_bytes + batch.size_bytes() <= limits.bytes_max
+        let (messages, bytes) = match batch.qos() {
+            QoS::AtMostOnce => (self.batch_messages, self.batch_bytes),
+            _ => (self.messages(), self.bytes()),
+        };
+        messages + batch.messages() as usize <= limits.messages_max
+            && bytes + batch.size_bytes() <= limits.bytes_max
     }
 
     fn pop(&mut self) -> Option<Delivery> {
@@ -430,14 +446,28 @@ impl State {
         expired
     }
 
-    /// The next batch, if all deliveries that came before it have left.
-    fn pop_batch(&mut self) -> Option<Batch> {
-        let due = self.batches.front().is_some_and(|waiting| waiting.after <= self.gone);
-        if !due {
-            return None;
+    /// Whether a batch is at the front: all deliveries that came before it have left.
+    fn is_batch_next(&self) -> bool {
+        self.batches.front().is_some_and(|waiting| waiting.after <= self.gone)
+    }
+
+    /// The batch at the front, or as much of it as the window lets pass; `None` if that is nothing.
+    fn pop_batch(&mut self, window: &mut u16) -> Option<Batch> {
+        let front = &mut self.batches.front_mut()?.batch;
+        let needs_window = front.qos() > QoS::AtMostOnce;
+        let before = front.size_bytes();
+        let (batch, left_bytes) = if needs_window && front.messages() > u32::from(*window) {
+            if *window == 0 {
+                return None;
+            }
+            (front.split_front((*window).into()), front.size_bytes())
+        } else {
+            (self.batches.pop_front()?.batch, 0)
+        };
+        if needs_window {
+            *window -= u16::try_from(batch.messages()).unwrap_or(*window);
         }
-        let batch = self.batches.pop_front()?.batch;
-        self.batch_bytes -= batch.size_bytes();
+        self.batch_bytes -= before - left_bytes;
         self.batch_messages -= batch.messages() as usize;
         if self.batches.is_empty() && self.batches.capacity() > SPARE_BATCHES {
             self.batches = VecDeque::new();
@@ -445,11 +475,81 @@ impl State {
         Some(batch)
     }
 
-    /// Takes all batches apart.
-    fn take_batches(&mut self) -> Vec<Delivery> {
+    /// Takes everything that waits, in its order, batches apart.
+    fn take_everything(&mut self) -> Vec<Delivery> {
         (self.batch_bytes, self.batch_messages) = (0, 0);
-        let batches = std::mem::take(&mut self.batches);
-        batches.iter().flat_map(|waiting| waiting.batch.deliveries()).collect()
+        let mut batches = std::mem::take(&mut self.batches).into_iter().peekable();
+        let mut everything = Vec::new();
+        loop {
+            while let Some(waiting) = batches.next_if(|waiting| waiting.after <= self.gone) {
+                everything.extend(waiting.batch.deliveries());
+            }
+            match self.pop() {
+                Some(delivery) => everything.push(delivery),
+                None => return everything,
+            }
+        }
+    }
+
+    /// The client has gone: puts what waits for it into the queue, batches apart, and sorts out what does not wait.
+    fn sort_out(&mut self, keeps_qos0: bool, dropped: &mut Vec<(Delivery, DropReason)>) {
+        for delivery in self.take_everything() {
+            if delivery.hop.qos == QoS::AtMostOnce && !keeps_qos0 {
+                dropped.push((delivery, DropReason::ReceiverOffline));
+            } else {
+                self.enqueue(delivery, dropped);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, delivery: Delivery, dropped: &mut Vec<(Delivery, DropReason)>) {
+        match self.queue.push(delivery) {
+            Pushed::Queued => {}
+            Pushed::QueuedInsteadOf(older, reason) => {
+                self.gone += older.len() as u64;
+                dropped.extend(older.into_iter().map(|delivery| (delivery, reason)));
+            }
+            Pushed::Refused(delivery, reason) => dropped.push((delivery, reason)),
+        }
+    }
+
+    /// Whether there are batches above QoS 0 that leave the queue no room for one more.
+    fn is_full_with(&self, delivery: &Delivery, limits: &QueueLimits) -> bool {
+        let above = self.batches.iter().map(|waiting| &waiting.batch);
+        let above = above.filter(|batch| batch.qos() > QoS::AtMostOnce);
+        let (messages, bytes) = above.fold((0, 0), |(messages, bytes), batch| {
+            (messages + batch.messages() as usize, bytes + batch.size_bytes())
+        });
+        let full = self.queue.len() + messages >= limits.messages_max
+            || self.queue.bytes() + bytes + delivery.size_bytes() > limits.bytes_max;
+        messages > 0 && full
+    }
+
+    /// Moves the messages of batches above QoS 0 to their places in the queue, which then knows what to give up.
+    fn queue_batches(&mut self, dropped: &mut Vec<(Delivery, DropReason)>) {
+        let mut batches = std::mem::take(&mut self.batches).into_iter().peekable();
+        let mut gone = self.gone;
+        let deliveries: Vec<Delivery> = std::iter::from_fn(|| self.queue.pop()).collect();
+        let mut deliveries = deliveries.into_iter();
+        loop {
+            while let Some(waiting) = batches.next_if(|waiting| waiting.after <= gone) {
+                self.queue_batch(waiting.batch, dropped);
+            }
+            let Some(delivery) = deliveries.next() else { return };
+            gone += 1;
+            self.enqueue(delivery, dropped);
+        }
+    }
+
+    fn queue_batch(&mut self, batch: Batch, dropped: &mut Vec<(Delivery, DropReason)>) {
+        if batch.qos() == QoS::AtMostOnce {
+            let after = self.gone + self.queue.len() as u64;
+            self.batches.push_back(WaitingBatch { batch, after });
+            return;
+        }
+        self.batch_bytes -= batch.size_bytes();
+        self.batch_messages -= batch.messages() as usize;
+        batch.deliveries().for_each(|delivery| self.enqueue(delivery, dropped));
     }
 
     fn messages(&self) -> usize {

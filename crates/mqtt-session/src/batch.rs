@@ -1,7 +1,9 @@
-//! QoS 0 messages encoded once for all receivers that would get the very same bytes.
+//! Messages encoded once for all receivers that would get the very same bytes, but for packet identifiers.
 
-use bytes::Bytes;
-use mqtt_codec::{Framing, Packet, Publish, QoS, Version, decode, encode, frame};
+use core::ops::Range;
+use std::sync::Arc;
+
+use mqtt_codec::{Framing, Packet, PacketId, Publish, QoS, Version, decode, encode, frame};
 use mqtt_topic::TopicName;
 
 use crate::message::{Delivery, Hop, Message, all_forwarded};
@@ -31,15 +33,18 @@ impl Layout {
     }
 }
 
-/// Some QoS 0 messages of one publisher, in their order, encoded for one layout. Cloning it counts a
-/// reference.
+/// Some messages of one publisher, in their order, encoded for one layout and one quality of service. Cloning it counts
+/// a reference.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    bytes: Bytes,
+    body: Arc<Vec<u8>>,
+    /// Which part of the body this is: a receiver may have taken some messages already.
+    range: Range<u32>,
     layout: Layout,
+    qos: QoS,
     messages: u32,
-    payload_bytes: u64,
-    longest_bytes: usize,
+    payload_bytes: u32,
+    longest_bytes: u32,
     publisher: u64,
 }
 
@@ -48,49 +53,62 @@ pub struct Batch {
 pub struct BatchBuilder {
     bytes: Vec<u8>,
     layout: Layout,
+    qos: QoS,
     messages: u32,
-    payload_bytes: u64,
-    longest_bytes: usize,
+    payload_bytes: u32,
+    longest_bytes: u32,
 }
 
-/// Whether a message may go into a batch: nothing about it differs between receivers of one layout.
+/// Takes part in a batch until the receiver's own is known.
+const NO_PACKET_ID: PacketId = PacketId::MIN;
+
+/// Whether a message may go into a batch: nothing about it differs between receivers of one layout and quality of
+/// service, apart from packet identifiers.
 #[must_use]
 pub fn is_batchable(publish: &InboundPublish<'_>) -> bool {
-    publish.qos == QoS::AtMostOnce
-        && !publish.retain
-        && publish.expires_at.is_none()
-        && all_forwarded(publish.properties)
+    !publish.retain && publish.expires_at.is_none() && all_forwarded(publish.properties)
 }
 
 impl BatchBuilder {
-    /// Collects for one layout.
+    /// Collects for one layout and one quality of service.
     #[must_use]
-    pub const fn new(layout: Layout) -> Self {
-        Self { bytes: Vec::new(), layout, messages: 0, payload_bytes: 0, longest_bytes: 0 }
+    pub const fn new(layout: Layout, qos: QoS) -> Self {
+        Self { bytes: Vec::new(), layout, qos, messages: 0, payload_bytes: 0, longest_bytes: 0 }
     }
 
-    /// Appends a message that [`is_batchable`].
+    /// Appends a message that [`is_batchable`]. All messages of a batch have less than 2 GiB.
     pub fn push(&mut self, publish: &InboundPublish<'_>) {
         let packet = Packet::Publish(Publish {
             dup: false, // [MQTT-3.3.1-3]
-            qos: QoS::AtMostOnce,
+            qos: self.qos,
             retain: false, // [MQTT-3.3.1-12]
             topic: publish.topic.as_str(),
-            packet_id: None,
+            packet_id: (self.qos > QoS::AtMostOnce).then_some(NO_PACKET_ID),
             properties: publish.properties,
             payload: publish.payload,
         });
         let encoded = encode(&packet, self.layout.version(), &mut self.bytes);
         let bytes = encoded.expect("a message that arrived without an alias fits into a packet again");
-        self.longest_bytes = self.longest_bytes.max(bytes);
-        self.payload_bytes += publish.payload.len() as u64;
+        self.longest_bytes = self.longest_bytes.max(as_u32(bytes));
+        self.payload_bytes += as_u32(publish.payload.len());
         self.messages += 1;
+    }
+
+    /// Makes room for so many bytes at once.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.bytes.reserve_exact(bytes);
     }
 
     /// The layout that it collects for.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The quality of service that it collects for.
+    #[must_use]
+    pub fn qos(&self) -> QoS {
+        self.qos
     }
 
     /// Messages collected so far.
@@ -105,33 +123,41 @@ impl BatchBuilder {
         self.bytes.len()
     }
 
-    /// The batch, unless nothing was collected. The builder is empty again.
+    /// The batch, unless nothing was collected. The builder is empty again and holds no memory.
     pub fn finish(&mut self, publisher: u64) -> Option<Batch> {
         if self.messages == 0 {
             return None;
         }
-        let next = Self { bytes: Vec::with_capacity(self.bytes.len()), ..Self::new(self.layout) };
-        let Self { bytes, layout, messages, payload_bytes, longest_bytes } = std::mem::replace(self, next);
-        Some(Batch { bytes: bytes.into(), layout, messages, payload_bytes, longest_bytes, publisher })
-    }
-
-    /// Gives the memory back.
-    pub fn release(&mut self) {
-        self.bytes = Vec::new();
+        let empty = Self::new(self.layout, self.qos);
+        let Self { mut bytes, layout, qos, messages, payload_bytes, longest_bytes } =
+            core::mem::replace(self, empty);
+        if bytes.capacity() / 2 > bytes.len() {
+            bytes.shrink_to_fit(); // it may wait for a slow receiver
+        }
+        let range = 0..as_u32(bytes.len());
+        let body = Arc::new(bytes);
+        Some(Batch { body, range, layout, qos, messages, payload_bytes, longest_bytes, publisher })
     }
 }
 
 impl Batch {
-    /// The encoded packets, one after the other.
+    /// The encoded packets, one after the other. Above QoS 0 their packet identifiers are still to be
+    /// [numbered](number).
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.body[self.range.start as usize..self.range.end as usize]
     }
 
     /// Who can be sent these bytes.
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The quality of service of all its messages.
+    #[must_use]
+    pub fn qos(&self) -> QoS {
+        self.qos
     }
 
     /// How many messages it holds.
@@ -143,32 +169,83 @@ impl Batch {
     /// Bytes of all payloads.
     #[must_use]
     pub fn payload_bytes(&self) -> u64 {
-        self.payload_bytes
+        self.payload_bytes.into()
     }
 
-    /// Bytes of the longest packet.
+    /// Bytes of the longest packet, or of one that was taken off already.
     #[must_use]
     pub fn longest_bytes(&self) -> usize {
-        self.longest_bytes
+        self.longest_bytes as usize
     }
 
-    /// Bytes that a queue is charged with.
+    /// Bytes that a queue is charged with: at least as many as its messages would be charged one by one, if they can
+    /// come to lie in a queue.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.bytes.len() + size_of::<Self>()
+        let each = if self.qos == QoS::AtMostOnce { 0 } else { size_of::<Delivery>() };
+        self.bytes().len() + size_of::<Self>() + self.messages as usize * each
+    }
+
+    /// Takes the first `messages` off, which must be fewer than there are.
+    #[must_use]
+    pub fn split_front(&mut self, messages: u32) -> Self {
+        assert!(messages < self.messages, "something is left");
+        let mut front = self.clone();
+        front.messages = messages;
+        front.payload_bytes = 0;
+        let mut bytes = 0;
+        for packet in frames(self.bytes()).take(messages as usize) {
+            bytes += as_u32(packet.len());
+            front.payload_bytes += as_u32(self.read(packet).map_or(0, |publish| publish.payload.len()));
+        }
+        front.range.end = front.range.start + bytes;
+        self.range.start = front.range.end;
+        self.messages -= messages;
+        self.payload_bytes -= front.payload_bytes;
+        front
     }
 
     /// The messages one by one, for receivers that need their own bytes, and for whoever counts them.
     pub fn deliveries(&self) -> impl Iterator<Item = Delivery> + '_ {
-        let mut rest = self.bytes();
-        std::iter::from_fn(move || {
-            let Ok(Framing::Complete { frame_len, .. }) = frame(rest, PACKET_BYTES_MAX) else { return None };
-            let (packet, after) = rest.split_at(frame_len);
-            rest = after;
-            let Ok(Packet::Publish(publish)) = decode(packet, self.layout.version()) else { return None };
+        frames(self.bytes()).filter_map(|packet| {
+            let publish = self.read(packet)?;
             let topic = TopicName::assume_valid(publish.topic);
             let message = Message::new(topic, publish.properties, publish.payload, self.publisher, None);
-            Some(Delivery { hop: Hop::new(QoS::AtMostOnce), message })
+            Some(Delivery { hop: Hop::new(self.qos), message })
         })
     }
+
+    fn read<'a>(&self, packet: &'a [u8]) -> Option<Publish<'a>> {
+        match decode(packet, self.layout.version()) {
+            Ok(Packet::Publish(publish)) => Some(publish),
+            _ => None,
+        }
+    }
+}
+
+/// Gives the packets of a batch above QoS 0 identifiers in a row.
+pub(crate) fn number(mut packets: &mut [u8], first: PacketId) {
+    let mut id = first.get();
+    while let Ok(Framing::Complete { header_len, frame_len }) = frame(packets, PACKET_BYTES_MAX) {
+        let (packet, rest) = packets.split_at_mut(frame_len);
+        let topic_bytes = u16::from_be_bytes([packet[header_len], packet[header_len + 1]]);
+        let at = header_len + 2 + usize::from(topic_bytes);
+        packet[at..at + 2].copy_from_slice(&id.to_be_bytes());
+        id = id.wrapping_add(1);
+        packets = rest;
+    }
+}
+
+/// Cuts encoded packets apart.
+fn frames(mut packets: &[u8]) -> impl Iterator<Item = &[u8]> {
+    core::iter::from_fn(move || {
+        let Ok(Framing::Complete { frame_len, .. }) = frame(packets, PACKET_BYTES_MAX) else { return None };
+        let (packet, rest) = packets.split_at(frame_len);
+        packets = rest;
+        Some(packet)
+    })
+}
+
+fn as_u32(bytes: usize) -> u32 {
+    u32::try_from(bytes).expect("a batch is handed over long before it has 4 GiB")
 }

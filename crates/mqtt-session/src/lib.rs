@@ -13,6 +13,7 @@ mod outbound;
 mod protocol;
 mod publish;
 mod send;
+mod series;
 mod session;
 mod violation;
 mod will;

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use hashbrown::HashMap;
 use mqtt_codec::{PacketId, QoS};
 
-use crate::Delivery;
+use crate::series::Series;
+use crate::{Batch, Delivery};
 
 /// Where one packet identifier of ours stands (sections 4.3.2 and 4.3.3).
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +32,8 @@ struct Slot {
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
     slots: HashMap<u16, Slot>,
+    /// Messages that are remembered batch by batch instead. They belong to this connection and to the window.
+    series: Series,
     /// Of an earlier connection, in their order, not yet sent on this one.
     to_resend: VecDeque<PacketId>,
     window_used: u16,
@@ -60,12 +63,12 @@ impl Outbound {
 
     /// Packet identifiers that are not in use.
     pub(crate) fn ids_free(&self) -> u16 {
-        u16::MAX - u16::try_from(self.slots.len()).expect("identifiers are 16 bits wide")
+        u16::MAX - u16::try_from(self.len()).expect("identifiers are 16 bits wide")
     }
 
     /// Messages under way, whether sent on this connection or not.
     pub(crate) fn len(&self) -> usize {
-        self.slots.len()
+        self.slots.len() + self.series.len()
     }
 
     /// An identifier that is not in use ([MQTT-2.2.1-3], [MQTT-2.2.1-4]); `None` when all 65,535 are.
@@ -74,6 +77,7 @@ impl Outbound {
             self.last_id = self.last_id.wrapping_add(1);
             if let Some(id) = PacketId::new(self.last_id)
                 && !self.slots.contains_key(&self.last_id)
+                && !self.series.uses(self.last_id, 1)
             {
                 return Some(id);
             }
@@ -89,11 +93,7 @@ impl Outbound {
     /// Gives a message that is being sent its packet identifier.
     pub(crate) fn start_publish(&mut self, delivery: Delivery) -> PacketId {
         let id = self.free_id().expect("the window is smaller than the identifier space");
-        let state = match delivery.hop.qos {
-            QoS::AtMostOnce => unreachable!("QoS 0 has no packet identifier"),
-            QoS::AtLeastOnce => InFlight::AwaitingPuback(delivery),
-            QoS::ExactlyOnce => InFlight::AwaitingPubrec(delivery),
-        };
+        let state = awaiting(delivery);
         let sequence = self.next_sequence();
         self.slots.insert(id.get(), Slot { sequence, in_window: true, state });
         self.window_used += 1;
@@ -109,6 +109,72 @@ impl Outbound {
         };
         let sequence = self.next_sequence();
         self.slots.insert(id.get(), Slot { sequence, in_window: false, state });
+    }
+
+    /// Gives the messages of a batch identifiers in a row and returns the first; `None` if they must be sent one by
+    /// one.
+    pub(crate) fn start_batch(&mut self, batch: &Batch) -> Option<PacketId> {
+        let count = u16::try_from(batch.messages()).ok().filter(|_| self.series.has_room())?;
+        let first = self.last_id.checked_add(1).filter(|first| first.checked_add(count - 1).is_some());
+        let first = first.unwrap_or(1);
+        let last = first + (count - 1);
+        let in_slots = !self.slots.is_empty() && (first..=last).any(|id| self.slots.contains_key(&id));
+        if in_slots || self.series.uses(first, count) {
+            return None;
+        }
+        self.series.add(batch.clone(), first, count, self.last_sequence + 1);
+        self.last_id = last;
+        self.last_sequence += u64::from(count);
+        self.window_used += count;
+        PacketId::new(first)
+    }
+
+    /// Takes note of a PUBACK without an error, if it is for the next message of a batch. Whether it was.
+    pub(crate) fn puback_next(&mut self, id: PacketId) -> bool {
+        let next = self.series.acknowledge(id, QoS::AtLeastOnce);
+        self.window_used -= u16::from(next); // [MQTT-4.9.0-1]
+        next
+    }
+
+    /// Takes note of a PUBREC without an error, if it is for the next message of a batch. Whether it was.
+    pub(crate) fn pubrec_next(&mut self, id: PacketId) -> bool {
+        let next = self.series.acknowledge(id, QoS::ExactlyOnce);
+        if next {
+            let sequence = self.next_sequence();
+            if !self.series.release(id, sequence) {
+                let slot = Slot { sequence, in_window: true, state: InFlight::AwaitingPubcomp };
+                self.slots.insert(id.get(), slot);
+                self.series.note_release_elsewhere();
+            }
+        }
+        next
+    }
+
+    /// Takes note of a PUBCOMP, if it is for the next identifier that was released. Whether it was.
+    pub(crate) fn pubcomp_next(&mut self, id: PacketId) -> bool {
+        let next = self.series.complete(id);
+        self.window_used -= u16::from(next); // [MQTT-4.9.0-1]
+        next
+    }
+
+    /// Gives every message a slot of its own if `id` belongs to a batch: it was answered out of turn.
+    pub(crate) fn take_apart(&mut self, id: PacketId) {
+        if self.series.contains(id) {
+            self.take_all_apart();
+        }
+    }
+
+    /// Gives every message a slot of its own.
+    pub(crate) fn take_all_apart(&mut self) {
+        for apart in self.series.take_sent() {
+            let state = awaiting(apart.delivery);
+            let slot = Slot { sequence: apart.sequence, in_window: true, state };
+            self.slots.insert(apart.id.get(), slot);
+        }
+        for (id, sequence) in self.series.take_released() {
+            let slot = Slot { sequence, in_window: true, state: InFlight::AwaitingPubcomp };
+            self.slots.insert(id.get(), slot);
+        }
     }
 
     /// Gives a SUBSCRIBE or UNSUBSCRIBE its packet identifier; they are outside the window.
@@ -153,6 +219,7 @@ impl Outbound {
                     self.window_used += 1;
                 }
                 self.last_sequence = sequence;
+                self.series.note_release_elsewhere();
                 Pubrec::Release
             }
             InFlight::AwaitingPubcomp => Pubrec::Release,
@@ -164,6 +231,7 @@ impl Outbound {
     /// ([MQTT-4.4.0-1], [MQTT-4.6.0-1]). Returns the identifiers whose PUBREL goes out at once, in the
     /// order of their PUBRECs ([MQTT-4.6.0-4]).
     pub(crate) fn reconnect(&mut self) -> Vec<PacketId> {
+        self.take_all_apart();
         self.slots
             .retain(|_, slot| !matches!(slot.state, InFlight::AwaitingSuback | InFlight::AwaitingUnsuback));
         let mut publishes = Vec::new();
@@ -201,7 +269,8 @@ impl Outbound {
 
     /// All messages that were not acknowledged, in order of sending. The caller must not give those of QoS 2 to
     /// anybody else ([MQTT-4.8.2-5]).
-    pub(crate) fn into_unacknowledged(self) -> Vec<Delivery> {
+    pub(crate) fn into_unacknowledged(mut self) -> Vec<Delivery> {
+        self.take_all_apart();
         let mut slots: Vec<Slot> = self.slots.into_values().collect();
         slots.sort_unstable_by_key(|slot| slot.sequence);
         let deliveries = slots.into_iter().filter_map(|slot| match slot.state {
@@ -209,5 +278,14 @@ impl Outbound {
             _ => None,
         });
         deliveries.collect()
+    }
+}
+
+/// What a message that was sent waits for.
+fn awaiting(delivery: Delivery) -> InFlight {
+    match delivery.hop.qos {
+        QoS::AtMostOnce => unreachable!("QoS 0 has no packet identifier"),
+        QoS::AtLeastOnce => InFlight::AwaitingPuback(delivery),
+        QoS::ExactlyOnce => InFlight::AwaitingPubrec(delivery),
     }
 }

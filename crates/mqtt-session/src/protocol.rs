@@ -92,7 +92,8 @@ pub struct Completed {
     pub packet_id: PacketId,
     /// What the peer said about it.
     pub reason: ReasonCode,
-    /// The message, unless it was given up already when the peer took it over (QoS 2).
+    /// The message, unless it was given up already when the peer took it over (QoS 2), or was one of a batch and
+    /// was not refused.
     pub delivery: Option<Delivery>,
 }
 
@@ -336,7 +337,12 @@ impl Protocol {
     }
 
     fn receive_puback<'a, 'f>(&mut self, ack: &Ack<'_>) -> Result<Received<'a, 'f>, Violation> {
-        match self.session.outbound.state(ack.packet_id) {
+        let outbound = &mut self.session.outbound;
+        if !ack.reason.is_error() && outbound.puback_next(ack.packet_id) {
+            return Ok(completed(ack, None));
+        }
+        outbound.take_apart(ack.packet_id);
+        match outbound.state(ack.packet_id) {
             Some(InFlight::AwaitingPuback(_)) => Ok(self.complete(ack)),
             // Answered twice, or after we gave it up: there is nothing left to do.
             None => Ok(Received::Nothing),
@@ -345,7 +351,12 @@ impl Protocol {
     }
 
     fn receive_pubcomp<'a, 'f>(&mut self, ack: &Ack<'_>) -> Result<Received<'a, 'f>, Violation> {
-        match self.session.outbound.state(ack.packet_id) {
+        let outbound = &mut self.session.outbound;
+        if !ack.reason.is_error() && outbound.pubcomp_next(ack.packet_id) {
+            return Ok(completed(ack, None));
+        }
+        outbound.take_apart(ack.packet_id);
+        match outbound.state(ack.packet_id) {
             Some(InFlight::AwaitingPubcomp) => Ok(self.complete(ack)),
             None => Ok(Received::Nothing),
             Some(_) => Err(Violation::protocol_error("MQTT-4.3.3-5")),
@@ -354,11 +365,17 @@ impl Protocol {
 
     fn complete<'a, 'f>(&mut self, ack: &Ack<'_>) -> Received<'a, 'f> {
         let delivery = self.session.outbound.finish(ack.packet_id);
-        Received::Completed(Completed { packet_id: ack.packet_id, reason: ack.reason, delivery })
+        completed(ack, delivery)
     }
 
     fn receive_pubrec<'a, 'f>(&mut self, ack: &Ack<'_>, out: &mut Vec<u8>) -> Received<'a, 'f> {
-        match self.session.outbound.pubrec(ack.packet_id, ack.reason.is_error()) {
+        let outbound = &mut self.session.outbound;
+        if !ack.reason.is_error() && outbound.pubrec_next(ack.packet_id) {
+            self.send_ack(Packet::Pubrel, ack.packet_id, ReasonCode::Success, out); // [MQTT-4.3.3-4]
+            return Received::Nothing;
+        }
+        outbound.take_apart(ack.packet_id);
+        match outbound.pubrec(ack.packet_id, ack.reason.is_error()) {
             Pubrec::Release => {
                 self.send_ack(Packet::Pubrel, ack.packet_id, ReasonCode::Success, out); // [MQTT-4.3.3-4]
                 Received::Nothing
@@ -368,11 +385,7 @@ impl Protocol {
                 self.send_ack(Packet::Pubrel, ack.packet_id, ReasonCode::PacketIdentifierNotFound, out);
                 Received::Nothing
             }
-            Pubrec::Refused(delivery) => Received::Completed(Completed {
-                packet_id: ack.packet_id,
-                reason: ack.reason,
-                delivery: Some(delivery),
-            }),
+            Pubrec::Refused(delivery) => completed(ack, Some(delivery)),
         }
     }
 
@@ -476,13 +489,19 @@ impl Protocol {
 
     /// Ends the connection. The will is still there unless the peer left with reason 0.
     #[must_use]
-    pub fn finish(self) -> Finished {
+    pub fn finish(mut self) -> Finished {
+        // What is kept or handed over knows no batches: they pin memory, and belong to one connection.
+        self.session.outbound.take_all_apart();
         Finished {
             session: self.session,
             session_expiry_s: self.session_expiry_s,
             will: self.will.map(|will| *will),
         }
     }
+}
+
+fn completed<'a, 'f>(ack: &Ack<'_>, delivery: Option<Delivery>) -> Received<'a, 'f> {
+    Received::Completed(Completed { packet_id: ack.packet_id, reason: ack.reason, delivery })
 }
 
 /// The topic of a PUBLISH, whether by name or by alias.

@@ -10,6 +10,7 @@ use mqtt_codec::{
 };
 
 use crate::alias::Naming;
+use crate::batch::number;
 use crate::outbound::InFlight;
 use crate::publish::Ticket;
 use crate::{Batch, Delivery, DropReason, Layout, PACKET_BYTES_MAX, Protocol};
@@ -96,16 +97,24 @@ impl Protocol {
         (!self.aliases_out.is_in_use()).then(|| Layout::of(self.version))
     }
 
-    /// Sends a whole batch. Whether it suits this peer; if not, nothing was written and its messages must be
-    /// delivered one by one.
+    /// Sends a whole batch. Above QoS 0 the window must be open for all of it. Whether it suits this peer; if not,
+    /// nothing was written and its messages must be delivered one by one.
     #[must_use]
     pub fn deliver_batch(&mut self, batch: &Batch, out: &mut Vec<u8>) -> bool {
         let fits = batch.longest_bytes() <= self.theirs.maximum_packet_size_bytes as usize; // [MQTT-3.1.2-24]
-        let suits = fits && self.batch_layout() == Some(batch.layout());
-        if suits {
-            out.extend_from_slice(batch.bytes());
+        if !fits || self.batch_layout() != Some(batch.layout()) {
+            return false;
         }
-        suits
+        let from = out.len();
+        if batch.qos() == QoS::AtMostOnce {
+            out.extend_from_slice(batch.bytes());
+            return true;
+        }
+        assert!(batch.messages() <= u32::from(self.window_free()), "the caller looks at the window first");
+        let Some(first) = self.session.outbound.start_batch(batch) else { return false };
+        out.extend_from_slice(batch.bytes());
+        number(&mut out[from..], first);
+        true
     }
 
     /// Writes a PUBLISH and remembers the alias that it defines.

@@ -192,8 +192,8 @@ fn park(core: &Core, left: Left, handle: &Arc<Handle>) -> Option<Left> {
         let at = now.checked_add(Duration::from_secs(delay_s.into())).unwrap_or(now);
         (will, at)
     });
-    for delivery in outbox.go_offline(&core.outbox_limits) {
-        core.dropped(mqtt_session::DropReason::ReceiverOffline, &outbox, &delivery);
+    for (delivery, reason) in outbox.go_offline(&core.outbox_limits) {
+        core.dropped(reason, &outbox, &delivery);
     }
     if let Err(error) = core.store.park(&outbox.client_id, Parked { session, ends_at }) {
         tracing::error!(client_id = &*outbox.client_id, %error, "a session cannot be kept");

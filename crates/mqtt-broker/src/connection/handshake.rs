@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mqtt_codec::{
-    Auth, Connect, Packet, PropertiesBuf, Property, ReasonCode, Version, connect_version, decode, encode,
+    Auth, Connect, Packet, PropertiesBuf, Property, QoS, ReasonCode, Version, connect_version, decode, encode,
 };
 use mqtt_session::{
     AuthenticationMethod, Opening, PACKET_BYTES_MAX, Protocol, Refusal, Session, Step, TheirLimits,
@@ -16,7 +16,7 @@ use super::{End, Link, Peer, paths};
 use crate::access::{Identity, Login};
 use crate::clients::{HandedOver, Handle, Order, Slot};
 use crate::core::Core;
-use crate::outbox::Outbox;
+use crate::outbox::{InBatches, Outbox};
 use crate::timetable::Due;
 
 /// A client that may come in.
@@ -196,8 +196,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     let resumed_from = out.len();
     let dropped = if admitted.is_ok() { protocol.resume(now, out) } else { Vec::new() };
     tally.count_sent(&out[resumed_from..], opening.version);
-    let in_batches = protocol.batch_layout().filter(|_| !core.outbox_limits.queue_qos0_offline);
-    kept.outbox.go_online(in_batches);
+    kept.outbox.go_online(in_batches(core, &protocol));
     note_arrival(core, &identity, &opening, session_present);
     let mut dialogue = Dialogue {
         core: core.clone(),
@@ -223,6 +222,15 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         dialogue.handle.order(Order::ShutDown); // the shutdown may have missed this newcomer
     }
     Some(dialogue)
+}
+
+/// Which batches suit a client. What is above QoS 0 for a session that a durable store keeps goes through its queue,
+/// where the store sees it.
+fn in_batches(core: &Core, protocol: &Protocol) -> Option<InBatches> {
+    let layout = protocol.batch_layout().filter(|_| !core.outbox_limits.queue_qos0_offline)?;
+    let is_stored = protocol.session_expiry_s() > 0 && core.store.journal().is_some();
+    let qos_max = if is_stored { QoS::AtMostOnce } else { QoS::ExactlyOnce };
+    Some(InBatches { layout, qos_max })
 }
 
 fn note_arrival(core: &Core, identity: &Identity, opening: &Opening, session_present: bool) {

@@ -30,9 +30,8 @@ impl Publisher {
         Self { core, identity, key, refusals_are_heard, paths, run, touched }
     }
 
-    /// Routes one message; the reason is what its acknowledgement says. When this returns, a message above
-    /// QoS 0 is in every outbox it belongs to; one at QoS 0 is there at the latest when
-    /// [`burst_over`](Self::burst_over) returns.
+    /// Routes one message; the reason is what its acknowledgement says, which must not leave before
+    /// [`burst_over`](Self::burst_over) has returned: then at the latest the message is in every outbox it belongs to.
     pub(super) fn publish(&mut self, publish: &InboundPublish<'_>, now: Instant) -> ReasonCode {
         let number = self.find_path(publish, now);
         let path = self.paths.path(number);
@@ -62,7 +61,7 @@ impl Publisher {
         }
         match self.paths.known(publish.topic) {
             Some(number) => {
-                if !self.run.is_on(number) {
+                if !self.run.is_on(number, publish.qos) {
                     self.hand_over_run(now);
                 }
                 number
@@ -76,8 +75,8 @@ impl Publisher {
 
     fn add_to_run(&mut self, number: usize, publish: &InboundPublish<'_>, now: Instant) {
         let route = &self.paths.path(number).route;
-        if !self.run.is_on(number) {
-            self.run.start(number, route);
+        if !self.run.is_on(number, publish.qos) {
+            self.run.start(number, publish.qos, route);
         }
         if self.run.add(&self.core, route, publish, self.key, now, &mut self.touched) {
             self.run.hand_over(&self.core, route, self.key, now, &mut self.touched);
@@ -119,7 +118,6 @@ impl Publisher {
     /// After a read burst: hands over what was collected and wakes the receivers, once each.
     pub(super) fn burst_over(&mut self, now: Instant) {
         self.hand_over_run(now);
-        self.run.release();
         self.paths.trim();
         self.touched.wake();
     }

@@ -1,4 +1,4 @@
-//! QoS 0 messages on one topic in a row: encoded once per layout and handed over once per receiver.
+//! Messages on one topic in a row: encoded once per layout and quality of service, and handed over once per receiver.
 
 use std::time::Instant;
 
@@ -7,26 +7,29 @@ use mqtt_session::{BatchBuilder, InboundPublish, Layout};
 use mqtt_store::QueueLimits;
 
 use crate::core::{Core, Touched};
-use crate::index::Route;
+use crate::index::{Route, Target};
 
 /// A run that is being collected.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// Number of the path that all its messages take.
-    path: Option<usize>,
+    /// Number of the path that all its messages take, and the quality of service that all were published with.
+    course: Option<(usize, QoS)>,
     /// How each target of the path is served. Fixed at the start of the run, so that a client which comes
     /// back meanwhile gets every message once.
     ways: Vec<Way>,
-    plain: BatchBuilder,
-    with_properties: BatchBuilder,
+    /// One for each layout and quality of service among the receivers.
+    builders: Vec<BatchBuilder>,
     /// Whether some receivers need each message for themselves.
     singly: bool,
+    /// Bytes of the last batch, which the next one is likely to have as well.
+    last_bytes: usize,
 }
 
 /// How one receiver gets the messages of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Way {
-    Batch(Layout),
+    /// In the batches of this builder.
+    Batch(u8),
     Singly,
 }
 
@@ -37,33 +40,47 @@ const WAYS_SPARE: usize = 128;
 
 impl Run {
     pub(super) const fn new() -> Self {
-        Self {
-            path: None,
-            ways: Vec::new(),
-            plain: BatchBuilder::new(Layout::Plain),
-            with_properties: BatchBuilder::new(Layout::WithProperties),
-            singly: false,
-        }
+        Self { course: None, ways: Vec::new(), builders: Vec::new(), singly: false, last_bytes: 0 }
     }
 
-    /// Whether messages are being collected for a path.
-    pub(super) fn is_on(&self, path: usize) -> bool {
-        self.path == Some(path)
+    /// Whether messages of this quality of service are being collected for a path.
+    pub(super) fn is_on(&self, path: usize, qos: QoS) -> bool {
+        self.course == Some((path, qos))
     }
 
     /// The path of the run.
     pub(super) fn path(&self) -> Option<usize> {
-        self.path
+        self.course.map(|(path, _)| path)
     }
 
     /// Begins a run on a path. The run before must have been handed over.
-    pub(super) fn start(&mut self, path: usize, route: &Route) {
-        self.path = Some(path);
-        self.ways.extend(route.targets.iter().map(|target| match target.outbox.batch_layout() {
-            Some(layout) if target.subscription_ids.is_none() => Way::Batch(layout),
-            _ => Way::Singly,
-        }));
+    pub(super) fn start(&mut self, path: usize, qos: QoS, route: &Route) {
+        self.course = Some((path, qos));
+        for target in &route.targets {
+            let way = self.way_to(target, qos);
+            self.ways.push(way);
+        }
         self.singly = !route.groups.is_empty() || self.ways.contains(&Way::Singly);
+    }
+
+    fn way_to(&mut self, target: &Target, qos: QoS) -> Way {
+        let qos = qos.min(target.qos); // [MQTT-3.8.4-8]
+        match target.outbox.batch_layout(qos) {
+            Some(layout) if target.subscription_ids.is_none() => Way::Batch(self.builder_for(layout, qos)),
+            _ => Way::Singly,
+        }
+    }
+
+    /// Number of the builder for a layout and quality of service; there are six at most.
+    fn builder_for(&mut self, layout: Layout, qos: QoS) -> u8 {
+        let known = self.builders.iter().position(|one| one.layout() == layout && one.qos() == qos);
+        let number = known.unwrap_or_else(|| {
+            let mut builder = BatchBuilder::new(layout, qos);
+            builder.reserve(self.last_bytes);
+            self.builders.push(builder);
+            self.builders.len() - 1
+        });
+        u8::try_from(number).expect("two layouts and three qualities of service")
     }
 
     /// Adds a message; who cannot get it in a batch gets it now. Whether the run has become long.
@@ -80,15 +97,11 @@ impl Run {
             let message = publish.message(publisher);
             let singly = |(way, _): &(&Way, _)| **way == Way::Singly;
             for (_, target) in self.ways.iter().zip(&route.targets).filter(singly) {
-                core.push(target, &message, QoS::AtMostOnce, false, now, touched);
+                core.push(target, &message, publish.qos, false, now, touched);
             }
-            core.deliver_to_groups(route, &message, QoS::AtMostOnce, false, now, touched);
+            core.deliver_to_groups(route, &message, publish.qos, false, now, touched);
         }
-        for builder in [&mut self.plain, &mut self.with_properties] {
-            if self.ways.contains(&Way::Batch(builder.layout())) {
-                builder.push(publish);
-            }
-        }
+        self.builders.iter_mut().for_each(|builder| builder.push(publish));
         self.is_long(&core.outbox_limits.queue)
     }
 
@@ -96,9 +109,9 @@ impl Run {
     /// have to refuse a batch.
     fn is_long(&self, queue: &QueueLimits) -> bool {
         let (bytes_max, messages_max) = (RUN_BYTES_MAX.min(queue.bytes_max / 4), queue.messages_max / 4);
-        [&self.plain, &self.with_properties]
-            .iter()
-            .any(|builder| builder.len_bytes() >= bytes_max || builder.messages() >= messages_max)
+        let is_long =
+            |builder: &BatchBuilder| builder.len_bytes() >= bytes_max || builder.messages() >= messages_max;
+        self.builders.iter().any(is_long)
     }
 
     /// Hands the batches over. The run is over.
@@ -110,25 +123,20 @@ impl Run {
         now: Instant,
         touched: &mut Touched,
     ) {
-        for builder in [&mut self.plain, &mut self.with_properties] {
-            let layout = builder.layout();
+        for (number, builder) in (0..).zip(&mut self.builders) {
+            self.last_bytes = builder.len_bytes();
             let Some(batch) = builder.finish(publisher) else { continue };
             for (way, target) in self.ways.iter().zip(&route.targets) {
-                if *way == Way::Batch(layout) {
+                if *way == Way::Batch(number) {
                     core.push_batch(&target.outbox, &batch, now, touched);
                 }
             }
         }
-        self.path = None;
+        self.course = None;
+        self.builders.clear();
         self.ways.clear();
         if self.ways.capacity() > WAYS_SPARE {
             self.ways = Vec::new();
         }
-    }
-
-    /// The read burst is over: an idle connection holds no buffers.
-    pub(super) fn release(&mut self) {
-        self.plain.release();
-        self.with_properties.release();
     }
 }

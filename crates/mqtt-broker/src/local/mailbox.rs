@@ -19,7 +19,7 @@ use super::{LocalMessage, Shared};
 use crate::connection::{Next, Replay};
 use crate::core::{Core, Touched};
 use crate::index::Member;
-use crate::outbox::{Outbox, Taken};
+use crate::outbox::{InBatches, Outbox, Taken};
 
 /// The shared half of a local subscription: an outbox whose owner is no connection.
 pub(crate) struct Mailbox {
@@ -55,10 +55,11 @@ impl Mailbox {
         let queue = Box::new(MemoryQueue::new(limits.unwrap_or(core.settings.queue)));
         let own_limits = limits.map(|limits| core.outbox_limits.for_queue(limits));
         // A batch may be larger than a mailbox of its own size.
-        let in_batches = if own_limits.is_some() { None } else { Some(Layout::WithProperties) };
+        let in_batches = InBatches { layout: Layout::WithProperties, qos_max: QoS::ExactlyOnce };
+        let takes_batches = own_limits.is_none();
         let client_id = shared.identity.client_id.clone();
         let outbox = Arc::new(Outbox::new(core.index.new_key(), client_id, queue).with_limits(own_limits));
-        outbox.go_online(in_batches);
+        outbox.go_online(takes_batches.then_some(in_batches));
         let member = Member { outbox: outbox.clone(), subscription: asked };
         core.index.subscribe(&filter, member);
         Arc::new(Self { filter, asked, outbox, ended: AtomicBool::new(false) })
