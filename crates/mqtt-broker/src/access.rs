@@ -45,6 +45,9 @@ pub struct Identity {
     pub listener: Arc<ListenerRules>,
     /// The certificate that it proved to own.
     pub certificate: Option<Arc<Certificate>>,
+    /// Whether no access rule and no topic restriction applies to it: true of the program's own clients, and of
+    /// packets that are injected past access. Nobody who connects is privileged.
+    pub privileged: bool,
 }
 
 /// Decides on logins and topics. Called on the connections' own tasks, so it must not block.

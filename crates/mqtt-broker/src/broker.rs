@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use crate::access::{Access, AnonymousOnly};
 use crate::alarms::Alarms;
 use crate::certificates::{Certificates, watch_certificates};
+use crate::client::{Client, ClientEntry};
 use crate::clients::{Clients, Order};
 use crate::connection::{Peer, serve, welcome};
 use crate::core::Core;
@@ -220,6 +221,21 @@ impl Broker {
     #[must_use]
     pub fn local_as(&self, options: LocalOptions) -> LocalClient {
         LocalClient::new(self.core.clone(), options)
+    }
+
+    /// The client with this identifier: to look at it, disconnect it, end its session, subscribe for it or inject
+    /// packets as if it had sent them.
+    #[must_use]
+    pub fn client(&self, client_id: &str) -> Client {
+        Client::new(self.core.clone(), client_id)
+    }
+
+    /// Up to `limit` clients that are connected or have a session that is kept, in the order of their identifiers'
+    /// bytes. The next page begins after the last identifier of this one.
+    #[must_use]
+    pub fn clients(&self, after: Option<&str>, limit: usize) -> Vec<ClientEntry> {
+        let page = self.core.clients.page(after, limit);
+        page.into_iter().map(|(client_id, online)| ClientEntry { client_id, online }).collect()
     }
 
     /// Disconnects a client with a reason, a text and perhaps another server to go to (section 4.11).

@@ -1,24 +1,26 @@
 //! Who is connected, who is away: one owner for each client identifier.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
 use futures_util::task::AtomicWaker;
-use hashbrown::HashMap;
 use mqtt_session::{Refusal, Session, WillMessage};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use crate::connection::Replays;
+use crate::connection::{Dialogue, Replays};
 use crate::outbox::Outbox;
 
 /// All sessions by client identifier.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
-    slots: Mutex<HashMap<Arc<str>, Slot>>,
+    /// Ordered, so that they can be listed in pages.
+    slots: Mutex<BTreeMap<Arc<str>, Slot>>,
     away: AtomicUsize,
 }
 
@@ -50,6 +52,19 @@ pub(crate) enum Order {
     Disconnect(Refusal),
     /// Send what can be sent, say 0x8B and leave.
     ShutDown,
+    /// Do this on the connection's own task, and go on.
+    Act(Act),
+}
+
+/// Work for a connection's task. It is dropped undone if the connection ends first.
+pub(crate) struct Act(pub(crate) Box<Work>);
+
+type Work = dyn FnOnce(&mut Dialogue, Instant) + Send;
+
+impl fmt::Debug for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Act")
+    }
 }
 
 /// A session on its way from one connection to the next.
@@ -67,6 +82,8 @@ pub(crate) struct Handle {
     orders: Mutex<VecDeque<Order>>,
     waker: AtomicWaker,
     ordered: AtomicBool,
+    /// Whether nobody carries out orders any more.
+    closed: AtomicBool,
 }
 
 impl Order {
@@ -75,15 +92,30 @@ impl Order {
             Self::HandOver { .. } => "taken over",
             Self::Disconnect(_) => "by order",
             Self::ShutDown => "shutdown",
+            Self::Act(_) => "work",
         }
     }
 }
 
 impl Handle {
     pub(crate) fn order(&self, order: Order) {
-        self.orders.lock().push_back(order);
+        let mut orders = self.orders.lock();
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        orders.push_back(order);
+        drop(orders);
         self.ordered.store(true, Ordering::Release);
         self.wake();
+    }
+
+    /// The connection has ended: what was ordered and what comes is dropped.
+    pub(crate) fn close(&self) {
+        let mut orders = self.orders.lock();
+        self.closed.store(true, Ordering::Relaxed);
+        let dropped = std::mem::take(&mut *orders);
+        drop(orders);
+        drop(dropped);
     }
 
     /// Has the connection look at its deadlines and orders.
@@ -114,6 +146,47 @@ impl Clients {
             self.away.fetch_sub(1, Ordering::Relaxed);
         }
         previous
+    }
+
+    /// Makes `handle` the owner of the identifier of a client that is away.
+    pub(crate) fn take_away(&self, client_id: &Arc<str>, handle: &Arc<Handle>) -> Option<Box<Away>> {
+        let mut slots = self.slots.lock();
+        let slot = slots.get_mut(client_id).filter(|slot| matches!(slot, Slot::Away(_)))?;
+        let Slot::Away(away) = std::mem::replace(slot, Slot::Online(handle.clone())) else { return None };
+        self.away.fetch_sub(1, Ordering::Relaxed);
+        Some(away)
+    }
+
+    /// Makes `handle` the owner of an identifier that nobody has. Whether it was free.
+    pub(crate) fn claim_free(&self, client_id: &Arc<str>, handle: &Arc<Handle>) -> bool {
+        let mut slots = self.slots.lock();
+        let free = !slots.contains_key(client_id);
+        if free {
+            slots.insert(client_id.clone(), Slot::Online(handle.clone()));
+        }
+        free
+    }
+
+    /// Removes a client that is away.
+    pub(crate) fn remove_away(&self, client_id: &str) -> Option<Box<Away>> {
+        let epoch = match self.slots.lock().get(client_id) {
+            Some(Slot::Away(away)) => away.epoch,
+            _ => return None,
+        };
+        self.end_absence(client_id, epoch)
+    }
+
+    /// Up to `limit` clients after an identifier, in the order of their bytes, and whether each is connected.
+    pub(crate) fn page(&self, after: Option<&str>, limit: usize) -> Vec<(Arc<str>, bool)> {
+        let slots = self.slots.lock();
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let page = slots.range::<str, _>((start, Bound::Unbounded)).take(limit);
+        page.map(|(id, slot)| (id.clone(), matches!(slot, Slot::Online(_)))).collect()
+    }
+
+    /// Whether a client is connected; `None` if there is no session of that name.
+    pub(crate) fn is_online(&self, client_id: &str) -> Option<bool> {
+        self.slots.lock().get(client_id).map(|slot| matches!(slot, Slot::Online(_)))
     }
 
     /// Gives up a client identifier, unless another connection has claimed it. Whether it was ours.
@@ -196,6 +269,6 @@ impl Clients {
     }
 }
 
-fn is_owner(slots: &HashMap<Arc<str>, Slot>, client_id: &str, handle: &Arc<Handle>) -> bool {
+fn is_owner(slots: &BTreeMap<Arc<str>, Slot>, client_id: &str, handle: &Arc<Handle>) -> bool {
     matches!(slots.get(client_id), Some(Slot::Online(owner)) if Arc::ptr_eq(owner, handle))
 }

@@ -4,6 +4,7 @@ mod access;
 mod alarms;
 mod broker;
 mod certificates;
+mod client;
 mod clients;
 mod connection;
 mod core;
@@ -23,6 +24,9 @@ mod timetable;
 
 pub use access::{Access, AnonymousOnly, Identity, Login};
 pub use broker::{Broker, Builder, StartError};
+pub use client::{
+    Answers, Client, ClientDetails, ClientEntry, InjectError, InjectOptions, UnknownClient, WillDetails,
+};
 pub use connection::Peer;
 pub use drops::Dropped;
 pub use listening::{ListenerRules, ListenerSettings};

@@ -8,3 +8,11 @@ mod inline_client;
 async fn the_inline_client_example_works() {
     inline_client::run().await.expect("it runs to its end");
 }
+
+#[path = "../examples/injection.rs"]
+mod injection;
+
+#[tokio::test]
+async fn the_injection_example_works() {
+    injection::run().await.expect("it runs to its end");
+}

@@ -487,6 +487,17 @@ impl Protocol {
         self.session_expiry_s
     }
 
+    /// The will, unless the peer has none or took it back.
+    #[must_use]
+    pub fn will(&self) -> Option<&WillMessage> {
+        self.will.as_deref()
+    }
+
+    /// The session ends with the connection, whatever the peer asked for.
+    pub fn expire_with_connection(&mut self) {
+        self.session_expiry_s = 0;
+    }
+
     /// Ends the connection. The will is still there unless the peer left with reason 0.
     #[must_use]
     pub fn finish(mut self) -> Finished {

@@ -16,12 +16,12 @@ use crate::clients::Handle;
 use crate::core::Core;
 use crate::outbox::{Outbox, Taken};
 
-pub(super) struct Dialogue {
+pub(crate) struct Dialogue {
     pub(super) core: Arc<Core>,
-    pub(super) protocol: Protocol,
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) handle: Arc<Handle>,
-    pub(super) identity: Arc<Identity>,
+    pub(crate) protocol: Protocol,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) identity: Arc<Identity>,
     /// Made with the first message, since many clients only subscribe.
     pub(super) publisher: Option<Box<Publisher>>,
     /// Outboxes of slow receivers: nothing is read from this client until they have room.
@@ -83,8 +83,18 @@ impl Dialogue {
     }
 
     fn handle_frame(&mut self, frame: &[u8], now: Instant, out: &mut Vec<u8>) -> Result<(), Violation> {
+        let packet = decode(frame, self.protocol.version())?;
+        self.handle_packet(packet, now, out)
+    }
+
+    #[inline]
+    pub(super) fn handle_packet(
+        &mut self,
+        packet: Packet<'_>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Violation> {
         let version = self.protocol.version();
-        let packet = decode(frame, version)?;
         if let Packet::Publish(publish) = &packet {
             self.tally.publish_received += 1;
             self.tally.publish_bytes_received += publish.payload.len() as u64;

@@ -2,10 +2,10 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mqtt_codec::{ReasonCode, Version};
-use mqtt_session::{Finished, Refusal, WillMessage};
+use mqtt_session::{Finished, Protocol, Refusal, WillMessage};
 use mqtt_store::Parked;
 use mqtt_transport::close_gracefully;
 use tokio::sync::oneshot;
@@ -87,6 +87,7 @@ fn farewell(end: &End) -> Option<Refusal> {
         End::Ordered(Order::HandOver { .. }) => Some(ReasonCode::SessionTakenOver.into()),
         End::Ordered(Order::Disconnect(refusal)) => Some(refusal.clone()),
         End::Ordered(Order::ShutDown) => Some(ReasonCode::ServerShuttingDown.into()),
+        End::Ordered(Order::Act(_)) => None, // carried out, never an end
         End::Panicked => Some(ReasonCode::UnspecifiedError.into()),
     }
 }
@@ -117,17 +118,69 @@ struct Left {
     replays: Option<Replays>,
 }
 
-/// Decides what becomes of the session and the will.
-async fn settle(dialogue: Dialogue, end: End) {
+/// Gives a session that was lent for a moment back to its place among those that are away: nothing that would have
+/// happened to it meanwhile is missed.
+pub(super) async fn give_back(
+    dialogue: Dialogue,
+    epoch: u64,
+    ends_at: Option<Instant>,
+    will_at: Option<Instant>,
+) {
     let Dialogue { core, protocol, outbox, handle, replays, .. } = dialogue;
+    let Finished { session, session_expiry_s, will } = protocol.finish();
+    let replays = replays.into_rest();
+    let client_id = outbox.client_id.clone();
+    if let Err(error) = core.store.park(&client_id, Parked { session, ends_at }) {
+        tracing::error!(client_id = &*client_id, %error, "a session cannot be kept");
+    }
+    let will = will.zip(will_at);
+    let away = Box::new(Away { outbox, epoch, ends_at, will, replays });
+    match core.clients.leave(&client_id, &handle, away) {
+        Ok(()) => {
+            if let Some(at) = will_at {
+                core.timetable.add(at, epoch, Due::Will, &client_id);
+            }
+            if let Some(at) = ends_at {
+                core.timetable.add(at, epoch, Due::SessionEnd, &client_id);
+            }
+        }
+        Err(away) => {
+            // Another connection has claimed the identifier: its order is on the way.
+            let parked = core.store.unpark(&client_id).ok().flatten();
+            let session = parked.map(|parked| parked.session).unwrap_or_default();
+            let will = away.will.map(|(will, _)| will);
+            let finished = Finished { session, session_expiry_s, will };
+            let left = Left { finished, outbox: away.outbox, replays: away.replays };
+            let (clean_start, to) = next_hand_over(&handle).await;
+            hand_over(&core, left, clean_start, to);
+        }
+    }
+    handle.close();
+}
+
+/// Decides what becomes of the session and the will.
+pub(super) async fn settle(dialogue: Dialogue, end: End) {
+    let Dialogue { core, protocol, outbox, handle, replays, .. } = dialogue;
+    settle_parts(&core, protocol, outbox, &handle, replays, end).await;
+    handle.close();
+}
+
+async fn settle_parts(
+    core: &Core,
+    protocol: Protocol,
+    outbox: Arc<Outbox>,
+    handle: &Arc<Handle>,
+    replays: Replays,
+    end: End,
+) {
     let left = Left { finished: protocol.finish(), outbox, replays: replays.into_rest() };
     match end {
-        End::Ordered(Order::HandOver { clean_start, to }) => hand_over(&core, left, clean_start, to),
+        End::Ordered(Order::HandOver { clean_start, to }) => hand_over(core, left, clean_start, to),
         _ => {
-            if let Some(left) = leave(&core, left, &handle) {
+            if let Some(left) = leave(core, left, handle) {
                 // Another connection has claimed the identifier: its order is on the way.
-                let (clean_start, to) = next_hand_over(&handle).await;
-                hand_over(&core, left, clean_start, to);
+                let (clean_start, to) = next_hand_over(handle).await;
+                hand_over(core, left, clean_start, to);
             }
         }
     }

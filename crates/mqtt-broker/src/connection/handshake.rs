@@ -95,6 +95,7 @@ async fn judge(
         address: peer.address,
         listener: peer.listener.clone(),
         certificate: peer.certificate.clone(),
+        privileged: false,
     });
     if let Some(will) = &opening.will
         && let Some(reason) = paths::refusal(core, &identity, will.topic())
@@ -282,7 +283,7 @@ async fn take_session(
     }
 }
 
-fn new_session(core: &Core, client_id: &Arc<str>) -> Result<HandedOver, mqtt_store::StoreError> {
+pub(super) fn new_session(core: &Core, client_id: &Arc<str>) -> Result<HandedOver, mqtt_store::StoreError> {
     let queue = core.store.open_queue(client_id, core.settings.queue)?;
     let outbox = Outbox::new(core.index.new_key(), client_id.clone(), queue);
     Ok(HandedOver { session: Session::new(), outbox: Arc::new(outbox), replays: None })

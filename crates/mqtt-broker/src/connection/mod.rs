@@ -3,6 +3,7 @@
 mod dialogue;
 mod end;
 mod handshake;
+mod injecting;
 mod paths;
 mod publisher;
 mod replay;
@@ -23,10 +24,11 @@ use mqtt_session::Violation;
 use mqtt_transport::{Certificate, Connection as Stream, FrameReader, FrameWriter, ReadError};
 
 use crate::alarms::Alarm;
-use crate::clients::Order;
+use crate::clients::{Act, Order};
 use crate::core::Core;
 use crate::listening::ListenerRules;
-use dialogue::Dialogue;
+pub(crate) use dialogue::Dialogue;
+pub(crate) use injecting::{Injection, Refused, act_on};
 pub(crate) use paths::refusal as refuse_topic;
 pub(crate) use replay::{Next, Replay, Replays};
 pub(crate) use subscribing::refuse_filter;
@@ -168,17 +170,21 @@ impl Connection {
             // What the peer has sent counts before what others want of it: its DISCONNECT may be among it.
             let read = self.poll_input(cx, now);
             self.dialogue.burst_over(now);
+            let mut acted = false;
             if self.dialogue.end.is_none()
                 && let Some(order) = self.dialogue.handle.take_order()
             {
-                return Poll::Ready(End::Ordered(order));
+                let Order::Act(Act(work)) = order else { return Poll::Ready(End::Ordered(order)) };
+                work(&mut self.dialogue, now);
+                self.dialogue.burst_over(now);
+                acted = true;
             }
             let written = self.poll_output(cx, now);
             self.dialogue.count();
             if let Some(end) = self.dialogue.end.take() {
                 return Poll::Ready(end);
             }
-            if !read && !written && !self.is_due(now) {
+            if !read && !written && !acted && !self.is_due(now) {
                 if std::mem::take(&mut self.dialogue.pausing) {
                     cx.waker().wake_by_ref();
                 }

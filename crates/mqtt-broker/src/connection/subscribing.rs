@@ -92,6 +92,9 @@ pub(crate) fn refuse_filter(
     filter: &TopicFilter<&str>,
     qos: QoS,
 ) -> Option<ReasonCode> {
+    if identity.privileged {
+        return None;
+    }
     let (limits, topics) = (&core.settings.limits, &core.settings.topics);
     if filter.as_str().len() > limits.topic_bytes_max || filter.levels().count() > limits.topic_levels_max {
         return Some(ReasonCode::TopicFilterInvalid);

@@ -22,6 +22,7 @@ pub use error::LocalError;
 use mailbox::Mailbox;
 pub use mailbox::Subscription;
 pub use message::{LocalMessage, Publication, Published};
+pub(crate) use publishing::wait_for_room;
 pub use subscribe::Subscribe;
 
 /// The client identifier of [`Broker::local`](crate::Broker::local).
@@ -60,7 +61,6 @@ pub(crate) struct Shared {
     identity: Arc<Identity>,
     /// Names it as a publisher, for No Local.
     key: u64,
-    privileged: bool,
     mailboxes: Mutex<HashMap<Box<str>, Vec<Arc<Mailbox>>>>,
     requests: AtomicU64,
 }
@@ -99,12 +99,18 @@ impl LocalClient {
     pub(crate) fn new(core: Arc<Core>, options: LocalOptions) -> Self {
         let LocalOptions { client_id, username, address, privileged } = options;
         let rules = ListenerRules { name: "local".into(), ..ListenerRules::default() };
-        let identity =
-            Identity { client_id, username, address, listener: Arc::new(rules), certificate: None };
+        let identity = Identity {
+            client_id,
+            username,
+            address,
+            listener: Arc::new(rules),
+            certificate: None,
+            privileged,
+        };
         let identity = Arc::new(identity);
         let key = core.index.new_key();
         let (mailboxes, requests) = (Mutex::default(), AtomicU64::new(0));
-        let shared = Arc::new(Shared { core, identity, key, privileged, mailboxes, requests });
+        let shared = Arc::new(Shared { core, identity, key, mailboxes, requests });
         shared.core.locals.add(&shared);
         Self { shared }
     }
@@ -118,7 +124,7 @@ impl LocalClient {
     /// Whether access rules and topic restrictions do not apply to it.
     #[must_use]
     pub fn is_privileged(&self) -> bool {
-        self.shared.privileged
+        self.shared.identity.privileged
     }
 
     /// The filters that it is subscribed with now, in no order.
@@ -146,7 +152,7 @@ impl fmt::Debug for LocalClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalClient")
             .field("client_id", &self.client_id())
-            .field("privileged", &self.shared.privileged)
+            .field("privileged", &self.is_privileged())
             .finish_non_exhaustive()
     }
 }

@@ -74,7 +74,7 @@ impl Shared {
     /// Why a client without privileges may not publish this.
     fn refusal(&self, topic: TopicName<&str>, qos: QoS, retain: bool) -> Option<ReasonCode> {
         let policy = &self.core.settings.policy;
-        if self.privileged {
+        if self.identity.privileged {
             None
         } else if qos > policy.maximum_qos {
             Some(ReasonCode::QoSNotSupported)

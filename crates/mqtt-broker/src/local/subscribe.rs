@@ -148,7 +148,7 @@ impl Shared {
         if no_id || (options.no_local && filter.share_name().is_some()) {
             return Err(LocalError::InvalidOptions);
         }
-        if let Some(reason) = self.refuse(&filter.as_ref(), options.qos) {
+        if let Some(reason) = refuse_filter(&self.core, &self.identity, &filter.as_ref(), options.qos) {
             return Err(LocalError::Refused(reason));
         }
         let mut mailboxes = self.mailboxes.lock();
@@ -170,10 +170,6 @@ impl Shared {
         same.push(mailbox.clone());
         drop(mailboxes);
         Ok(Subscription::new(self.clone(), mailbox, wants_retained))
-    }
-
-    fn refuse(&self, filter: &TopicFilter<&str>, qos: QoS) -> Option<ReasonCode> {
-        if self.privileged { None } else { refuse_filter(&self.core, &self.identity, filter, qos) }
     }
 
     /// A subscription was dropped.
