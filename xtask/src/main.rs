@@ -1,10 +1,11 @@
-//! The project's own commands: `cargo xtask ci`, `layers`, `tidy`, `conformance`, `interop` and `compare`.
+//! The project's own commands: `cargo xtask ci`, `layers`, `tidy`, `conformance`, `interop`, `instructions` and `compare`.
 #![expect(clippy::print_stdout, reason = "a command-line program speaks through its standard output")]
 
 mod args;
 mod ci;
 mod compare;
 mod conformance;
+mod instructions;
 mod interop;
 mod layers;
 mod process;
@@ -27,6 +28,7 @@ cargo xtask <command>
   conformance [--check]            write docs/CONFORMANCE.md, or only check that it is up to date
   interop [--paho DIR] [--only TEXT] [--binary FILE] [--jobs N] [--list]
                                    other makers' clients and test suites against the release binary
+  instructions [--update]          instructions that each layer needs, against benches/instructions.toml
   compare [--peer NAME=PATH]... [--only SCENARIO]... [--runs N] [--quick] [--binary FILE] [--stresser FILE] [--out DIR]
                                    the same load against Martlet and other brokers; writes docs/benchmarks
   compare --render                 writes the page and charts of docs/benchmarks again from the figures there";
@@ -57,6 +59,7 @@ fn run(mut args: Args) -> CommandResult {
         "tidy" => tidy::command(&workspace, args),
         "conformance" => conformance::command(&workspace, args),
         "interop" => interop::command(&workspace, args),
+        "instructions" => instructions::command(&workspace, args),
         "compare" => compare::command(&workspace, args),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

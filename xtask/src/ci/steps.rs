@@ -4,11 +4,11 @@ use std::env;
 use std::time::Duration;
 
 use super::counters;
-use crate::interop;
 use crate::process::{self, Shown};
 use crate::report::Counts;
 use crate::workspace::Workspace;
 use crate::{conformance, layers, tidy};
+use crate::{instructions, interop};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// Building cargo-deny takes two to three minutes on two cores.
@@ -54,6 +54,7 @@ pub(super) const STEPS: &[(&str, Step, bool)] = &[
     ("deny", deny, false),
     ("conformance", |workspace, _| conformance::run(workspace, true).map(Outcome::one), false),
     ("release build", release_build, true),
+    ("instructions", instructions, true),
     ("interop", interop_suites, true),
 ];
 
@@ -136,6 +137,17 @@ fn install_cargo_deny(workspace: &Workspace) {
 
 fn release_build(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
     interop::build_release(workspace).map(Outcome::one)
+}
+
+/// No layer may need more instructions than is written down for it.
+fn instructions(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    if !instructions::is_possible() {
+        return Ok(Outcome::skipped("valgrind is not installed"));
+    }
+    let comparison = instructions::run(workspace)?;
+    let failed = comparison.failures.len() as u64;
+    let counts = Counts { passed: comparison.passed, failed, skipped: 0 };
+    Ok(Outcome { counts, note: comparison.failures.join("; ") })
 }
 
 fn interop_suites(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
