@@ -28,6 +28,8 @@ use run::Bench;
 use scenarios::{SCENARIOS, Scenario};
 
 const RUNS_DEFAULT: usize = 3;
+const TIME_DEFAULT: Duration = Duration::from_secs(3);
+const TIME_QUICK: Duration = Duration::from_millis(500);
 const REPORT: &str = "docs/benchmarks";
 const RESULTS: &str = "results.json";
 /// How long each measurement waits for a quiet machine.
@@ -40,6 +42,10 @@ struct Options {
     /// Only scenarios whose key contains one of these.
     only: Vec<String>,
     runs: usize,
+    /// How often mqtt-stresser runs, which takes long.
+    stresser_runs: usize,
+    /// How long each load is measured.
+    time: Duration,
     /// Short measurements, without waiting for a quiet machine.
     quick: bool,
     /// Our broker; otherwise the release build of this repository.
@@ -66,12 +72,15 @@ pub(crate) fn command(workspace: &Workspace, mut args: Args) -> CommandResult {
 
 fn options(mut args: Args) -> Result<Options, String> {
     let quick = args.flag("--quick");
-    let runs =
-        args.value("--runs")?.map(|text| text.parse().map_err(|_| "--runs needs a number")).transpose()?;
+    let runs = number(&mut args, "--runs")?.unwrap_or(if quick { 1 } else { RUNS_DEFAULT });
+    let seconds: Option<f64> = number(&mut args, "--seconds")?;
+    let time = seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()));
     let mut options = Options {
         given: Vec::new(),
         only: Vec::new(),
-        runs: runs.unwrap_or(if quick { 1 } else { RUNS_DEFAULT }),
+        runs,
+        stresser_runs: number(&mut args, "--stresser-runs")?.unwrap_or(runs),
+        time: time.transpose()?.unwrap_or(if quick { TIME_QUICK } else { TIME_DEFAULT }),
         quick,
         binary: args.value("--binary")?.map(PathBuf::from),
         stresser: args.value("--stresser")?.map(PathBuf::from),
@@ -87,6 +96,10 @@ fn options(mut args: Args) -> Result<Options, String> {
     Ok(options)
 }
 
+fn number<N: std::str::FromStr>(args: &mut Args, name: &str) -> Result<Option<N>, String> {
+    args.value(name)?.map(|text| text.parse().map_err(|_| format!("{name} needs a number"))).transpose()
+}
+
 fn compare(workspace: &Workspace, options: &Options) -> CommandResult {
     let everybody = everybody(workspace, options)?;
     let scenarios = chosen(&options.only)?;
@@ -95,7 +108,7 @@ fn compare(workspace: &Workspace, options: &Options) -> CommandResult {
     let bench = Bench {
         tool: everybody[0].program.clone(),
         folder: folder.clone(),
-        quick: options.quick,
+        time: options.time,
         patience: if options.quick { Duration::ZERO } else { PATIENCE },
     };
     let mut results = Results { facts: facts(workspace, options), ..Results::default() };
@@ -176,7 +189,7 @@ fn measure_stresser(bench: &Bench, everybody: &[Found], options: &Options, resul
         println!("mqtt-stresser is missing");
         return;
     };
-    for _ in 0..options.runs {
+    for _ in 0..options.stresser_runs {
         for clients in stresser::CLIENTS {
             for found in everybody.iter().filter(|found| found.peer.name != COPIER.name) {
                 let sample = stresser::measure(&program, found, clients, &bench.folder, bench.patience);
@@ -198,7 +211,7 @@ fn facts(workspace: &Workspace, options: &Options) -> Vec<(String, String)> {
     let mut facts = vec![
         ("date", said("date", &["-u", "+%Y-%m-%d"])),
         ("commit", said("git", &["rev-parse", "--short", "HEAD"])),
-        ("runs", options.runs.to_string()),
+        ("runs", format!("{} of {} s each", options.runs, options.time.as_secs_f64())),
     ];
     facts.extend(machine::description());
     facts.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()

@@ -96,8 +96,7 @@ fn cell(results: &Results, scenario: &Scenario, peer: &str) -> String {
 }
 
 fn details(results: &Results, scenario: &Scenario) -> String {
-    let mut text =
-        format!("### {}\n\n`martlet bench {}`\n\n", scenario.title, scenario.words(false).join(" "));
+    let mut text = format!("### {}\n\n`martlet bench {}`\n\n", scenario.title, scenario.command());
     text += match scenario.kind {
         Kind::Load | Kind::Paced => {
             "| broker | messages per second | CPU us each | p99 latency ms | lost | cores broker / tool / others |\n\
@@ -282,7 +281,9 @@ fn bar(
 fn flaw(figures: &[Figures]) -> Option<String> {
     let sum = |of: fn(&Figures) -> f64| figures.iter().map(of).sum::<f64>();
     let (lost, wrong, stalls) = (sum(|one| one.lost), sum(|one| one.wrong), sum(|one| one.stalls));
-    if lost > 0.0 {
+    if figures.iter().any(|one| one.per_s < 1.0) && lost == 0.0 {
+        Some("nothing delivered".to_owned())
+    } else if lost > 0.0 {
         let percent = 100.0 * lost / (lost + sum(|one| one.received));
         let lost = if percent < 0.1 { "< 0.1 % lost".to_owned() } else { format!("{percent:.1} % lost") };
         Some(if stalls > 0.0 { format!("{lost}, stalled") } else { lost })

@@ -25,7 +25,8 @@ pub(super) struct Bench {
     pub(super) tool: PathBuf,
     /// For the files of brokers.
     pub(super) folder: PathBuf,
-    pub(super) quick: bool,
+    /// How long each load is measured.
+    pub(super) time: Duration,
     /// How long to wait for a quiet machine.
     pub(super) patience: Duration,
 }
@@ -64,7 +65,7 @@ impl Bench {
     /// Runs the load; a report with problems is a report.
     fn load(&self, running: &Running, scenario: &Scenario) -> Result<Value, String> {
         let mut command = Command::new(&self.tool);
-        command.arg("bench").args(scenario.words(self.quick)).arg("--json");
+        command.arg("bench").args(scenario.words(self.time)).arg("--json");
         command.args(["--url", &format!("tcp://127.0.0.1:{}", running.port)]);
         command.args(["--pid", &running.id().to_string()]);
         let output = bounded_output(&mut command, &self.folder, LOAD_LIMIT)?;

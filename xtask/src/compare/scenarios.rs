@@ -1,5 +1,7 @@
 //! What is measured: the rows of the tables.
 
+use std::time::Duration;
+
 /// One scenario, run with `martlet bench`.
 pub(super) struct Scenario {
     /// Its heading in the report.
@@ -61,22 +63,28 @@ const fn load(key: &'static str, title: &'static str, words: &'static str, copie
 }
 
 impl Scenario {
-    /// Everything for `martlet bench` but where the broker is.
-    pub(super) fn words(&self, quick: bool) -> Vec<&'static str> {
-        let time = match (self.kind, quick) {
-            (Kind::Load | Kind::Paced, false) => "--warm-up 1 --duration 3",
-            (Kind::Load | Kind::Paced, true) => "--warm-up 0.2 --duration 0.5",
-            (Kind::Connections, false) => "--idle 2",
-            (Kind::Connections, true) => "--idle 0.2",
+    /// What `martlet bench` is asked for, without times and versions.
+    pub(super) fn command(&self) -> &'static str {
+        self.words
+    }
+
+    /// Everything for `martlet bench` but where the broker is. Load is measured for this time, after a third of it.
+    pub(super) fn words(&self, time: Duration) -> Vec<String> {
+        let seconds = time.as_secs_f64();
+        let time = match self.kind {
+            Kind::Load | Kind::Paced => format!("--warm-up {:.2} --duration {seconds:.2}", seconds / 3.0),
+            Kind::Connections => format!("--idle {:.2}", seconds / 2.0),
         };
         // One of the peers admits nobody without Keep Alive.
         let common = "--protocol-version 3.1.1 --keepalive 600 --quiet";
-        [self.words, time, common].into_iter().flat_map(str::split_whitespace).collect()
+        [self.words, &time, common].into_iter().flat_map(str::split_whitespace).map(str::to_owned).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::SCENARIOS;
 
     #[test]
@@ -88,10 +96,10 @@ mod tests {
 
     #[test]
     fn words_are_complete() {
-        let words = SCENARIOS[0].words(true).join(" ");
+        let words = SCENARIOS[0].words(Duration::from_millis(1500)).join(" ");
         assert_eq!(
             words,
-            "pairs 10 --warm-up 0.2 --duration 0.5 --protocol-version 3.1.1 --keepalive 600 --quiet"
+            "pairs 10 --warm-up 0.50 --duration 1.50 --protocol-version 3.1.1 --keepalive 600 --quiet"
         );
     }
 }

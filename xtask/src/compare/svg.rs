@@ -88,7 +88,7 @@ fn height(panel: &Panel) -> f64 {
 
 fn draw(out: &mut String, panel: &Panel, x: f64, y: f64) {
     text(out, (x, y + 12.0), "font-size=\"12\" font-weight=\"bold\"", &panel.title);
-    let longest = panel.bars.iter().filter_map(|bar| bar.length).map(|length| length.max).fold(0.0, f64::max);
+    let longest = longest(panel);
     let scale = (COLUMN - LABELS - NOTES) / if longest > 0.0 { longest } else { 1.0 };
     for (at, bar) in panel.bars.iter().enumerate() {
         let top = y + TITLE + at as f64 * STEP;
@@ -101,10 +101,26 @@ fn draw(out: &mut String, panel: &Panel, x: f64, y: f64) {
         text(out, (x + LABELS - 8.0, base), weight, &bar.label);
         let start = x + LABELS;
         let end = bar.length.map_or(start, |length| {
+            let length = length.cut(longest);
             draw_bar(out, bar.look, length, (start, top), scale);
             start + length.max * scale
         });
         text(out, (end + 6.0, base), if bar.length.is_some() { "" } else { "fill=\"#9ca3af\"" }, &bar.note);
+    }
+}
+
+/// The scale belongs to the figures that count; bars of others are cut where they would be longer.
+fn longest(panel: &Panel) -> f64 {
+    let longest = |counts: bool| {
+        let bars = panel.bars.iter().filter(|bar| !counts || bar.look != Look::Lossy);
+        bars.filter_map(|bar| bar.length).map(|length| length.max).fold(0.0, f64::max)
+    };
+    if longest(true) > 0.0 { longest(true) } else { longest(false) }
+}
+
+impl Length {
+    fn cut(self, at: f64) -> Self {
+        Self { median: self.median.min(at), min: self.min.min(at), max: self.max.min(at) }
     }
 }
 
