@@ -23,6 +23,7 @@ use crate::clients::{Clients, Order};
 use crate::connection::{Peer, serve, welcome};
 use crate::core::Core;
 use crate::drops::{DropLedger, Dropped};
+use crate::hooks::{Chain, Events, Hooks};
 use crate::index::Index;
 use crate::listening::{ListenerSettings, Listening, Open, Place};
 use crate::local::{LOCAL_CLIENT_ID, LocalClient, LocalOptions, Locals};
@@ -41,6 +42,7 @@ pub struct Builder {
     store: Option<Arc<dyn Store>>,
     access: Option<Arc<dyn Access>>,
     peers: Option<Arc<dyn Peers>>,
+    hooks: Vec<Arc<dyn Hooks>>,
     methods: HashMap<Box<str>, Arc<dyn AuthenticationMethod>>,
 }
 
@@ -101,6 +103,13 @@ impl Builder {
         self
     }
 
+    /// Adds a hook, to be asked after those that were added before it.
+    #[must_use]
+    pub fn hook(mut self, hook: Arc<dyn Hooks>) -> Self {
+        self.hooks.push(hook);
+        self
+    }
+
     /// Makes the broker one node of many.
     #[must_use]
     pub fn peers(mut self, peers: Arc<dyn Peers>) -> Self {
@@ -147,7 +156,9 @@ impl Builder {
         }
         let local = LocalClient::new(core.clone(), LocalOptions::new(LOCAL_CLIENT_ID));
         let running = Running { urls, tasks: Mutex::new(tasks), local, open };
-        Ok(Broker { core, running: Arc::new(running) })
+        let broker = Broker { core, running: Arc::new(running) };
+        broker.core.hooks.tell(Events::STARTED, |hook| hook.started(&broker));
+        Ok(broker)
     }
 
     pub(crate) fn into_core(self) -> Core {
@@ -162,6 +173,7 @@ impl Builder {
             queue: self.settings.queue,
         };
         let retained = self.settings.retained;
+        let hooks = Arc::new(Chain::new(self.hooks));
         Core {
             outbox_limits,
             certificates: Certificates::default(),
@@ -170,12 +182,13 @@ impl Builder {
             methods: self.methods,
             index: Index::new(self.settings.shared_strategy, self.peers.clone()),
             peers: self.peers,
+            hooks: hooks.clone(),
             clients: Clients::default(),
             timetable: Timetable::default(),
             alarms: Alarms::default(),
             sweep: Sweep::default(),
             metrics: Metrics::default(),
-            drops: DropLedger::default(),
+            drops: DropLedger::new(hooks),
             locals: Locals::default(),
             peer_id: Arc::from("$peer"),
             started_at: Instant::now().into_std(),
@@ -290,7 +303,7 @@ impl Broker {
     /// closes. Returns when all connections have ended or the shutdown timeout has passed.
     pub async fn shutdown(&self) {
         let open = &self.running.open;
-        self.core.stopping.send_replace(true);
+        let stopped_before = self.core.stopping.send_replace(true);
         for handle in self.core.clients.online() {
             handle.order(Order::ShutDown);
         }
@@ -301,6 +314,9 @@ impl Broker {
         self.core.locals.end_all();
         for task in self.running.tasks.lock().drain(..) {
             task.abort();
+        }
+        if !stopped_before {
+            self.core.hooks.tell(Events::STOPPED, |hook| hook.stopped());
         }
     }
 }

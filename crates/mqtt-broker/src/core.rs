@@ -5,18 +5,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
-use mqtt_codec::QoS;
+use mqtt_codec::{PropertiesBuf, QoS};
 use mqtt_session::{AuthenticationMethod, Batch, Delivery, DropReason, Hop, Message, Session, WillMessage};
 use mqtt_store::{RetainOutcome, Retained, Store, StoreError};
 use mqtt_topic::{TopicFilter, TopicName};
 use tokio::sync::watch;
 
-use crate::Settings;
 use crate::access::Access;
 use crate::alarms::Alarms;
 use crate::certificates::Certificates;
 use crate::clients::{Away, Clients};
 use crate::drops::DropLedger;
+use crate::group::Group;
+use crate::hooks::{Chain, Events};
 use crate::index::{Index, Route, Target};
 use crate::local::Locals;
 use crate::metrics::Metrics;
@@ -24,6 +25,7 @@ use crate::outbox::{Outbox, OutboxLimits, Signals};
 use crate::peers::Peers;
 use crate::sweep::Sweep;
 use crate::timetable::{Due, Timetable};
+use crate::{Publication, Settings};
 
 /// The shared parts of one broker.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ pub(crate) struct Core {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) access: Arc<dyn Access>,
     pub(crate) peers: Option<Arc<dyn Peers>>,
+    pub(crate) hooks: Arc<Chain>,
     pub(crate) methods: HashMap<Box<str>, Arc<dyn AuthenticationMethod>>,
     pub(crate) index: Index,
     pub(crate) clients: Clients,
@@ -145,12 +148,19 @@ impl Core {
     ) -> bool {
         let mut any = false;
         for group in &route.groups {
-            if let Some(target) = self.index.choose(group, message.topic(), message.publisher()) {
+            if let Some(target) = self.choose(group, message.topic(), message.publisher()) {
                 self.push(&target, message, qos, retain, now, touched);
                 any = true;
             }
         }
         any
+    }
+
+    /// The member of a group that gets a message; `None` if the group has none.
+    fn choose(&self, group: &Group, topic: &str, publisher: u64) -> Option<Target> {
+        let asked = self.hooks.wants(Events::SELECT_MEMBER);
+        let chosen = asked.then(|| group.choose_by(|members| self.hooks.select_member(topic, members)));
+        chosen.flatten().or_else(|| self.index.choose(group, topic, publisher))
     }
 
     /// Hands a batch of QoS 0 messages to one receiver, in one piece if it can take it so.
@@ -229,6 +239,9 @@ impl Core {
         } else if let Some(at) = message.expires_at() {
             self.sweep.expect(at);
         }
+        if outcome.is_ok() {
+            self.hooks.tell(Events::RETAINED, |hook| hook.retained(message));
+        }
         outcome
     }
 
@@ -260,14 +273,37 @@ impl Core {
 
     /// Publishes a will ([MQTT-3.1.2-8], [MQTT-3.1.2-14], [MQTT-3.1.2-15]).
     pub(crate) fn publish_will(&self, will: &WillMessage, outbox: &Outbox) {
+        let mut message = will.message(outbox.key, self.now());
+        let (mut qos, mut retain) = (will.qos, will.retain);
+        let client_id = &outbox.client_id;
+        if self.hooks.wants(Events::WILL) {
+            let mut properties = PropertiesBuf::new();
+            properties.extend_from(message.properties());
+            let start = Publication::new(message.topic(), message.payload());
+            let mut changed = Publication { qos, retain, properties, ..start };
+            let goes_out = self.hooks.will(client_id, &mut changed);
+            let (true, Ok(topic)) = (goes_out, TopicName::parse(changed.topic.as_str())) else {
+                tracing::info!(client_id = &**client_id, "a hook withheld the will");
+                return;
+            };
+            let properties = changed.properties.as_properties();
+            (qos, retain) = (changed.qos, changed.retain);
+            message = Message::new(topic, properties, &changed.payload, outbox.key, message.expires_at());
+        }
         self.metrics.wills_published.add(1);
-        let message = will.message(outbox.key, self.now());
-        self.publish(&message, will.qos, will.retain, &outbox.client_id);
+        self.publish(&message, qos, retain, client_id);
+        self.hooks.tell(Events::WILL_SENT, |hook| hook.will_sent(client_id, &message));
     }
 
     /// Ends a session: its subscriptions go, and what it never received is offered to the other members
     /// of its shared subscriptions or counted as dropped.
     pub(crate) fn end_session(&self, session: Session, outbox: &Arc<Outbox>) {
+        self.end_subscriber(session, outbox);
+        self.hooks.tell(Events::SESSION_ENDED, |hook| hook.session_ended(&outbox.client_id));
+    }
+
+    /// The same for whoever is subscribed without being a client's session.
+    pub(crate) fn end_subscriber(&self, session: Session, outbox: &Arc<Outbox>) {
         for (filter, _) in session.subscriptions() {
             let filter = TopicFilter::parse(filter).expect("a session holds valid filters");
             self.index.unsubscribe(&filter, outbox.key);
@@ -297,7 +333,7 @@ impl Core {
             _ => None,
         };
         let (topic, publisher) = (delivery.message.topic(), delivery.message.publisher());
-        match group.and_then(|group| self.index.choose(&group, topic, publisher)) {
+        match group.and_then(|group| self.choose(&group, topic, publisher)) {
             Some(target) => {
                 let retain = delivery.hop.retain;
                 self.push(&target, &delivery.message, delivery.hop.qos, retain, self.now(), touched);

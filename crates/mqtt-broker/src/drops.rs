@@ -8,6 +8,7 @@ use mqtt_codec::QoS;
 use mqtt_session::DropReason;
 use parking_lot::Mutex;
 
+use crate::hooks::{Chain, Events};
 use crate::metrics::Metrics;
 use crate::outbox::Outbox;
 
@@ -27,6 +28,7 @@ pub struct Dropped {
 /// The latest discarded messages, for whoever asks why something did not arrive.
 #[derive(Debug, Default)]
 pub(crate) struct DropLedger {
+    hooks: Arc<Chain>,
     latest: Mutex<VecDeque<Dropped>>,
 }
 
@@ -34,6 +36,10 @@ pub(crate) struct DropLedger {
 const LATEST_MAX: usize = 1024;
 
 impl DropLedger {
+    pub(crate) fn new(hooks: Arc<Chain>) -> Self {
+        Self { hooks, latest: Mutex::default() }
+    }
+
     /// Records a message that `outbox` will not get.
     pub(crate) fn record(
         &self,
@@ -58,6 +64,7 @@ impl DropLedger {
     ) {
         metrics.count_dropped(reason, 1);
         tracing::debug!(client_id = &**client_id, topic, reason = reason.name(), "message dropped");
+        self.hooks.tell(Events::DROPPED, |hook| hook.dropped(reason, client_id, topic, qos));
         let entry = Dropped { reason, client_id: client_id.clone(), topic: topic.into(), qos };
         let mut latest = self.latest.lock();
         if latest.len() == LATEST_MAX {

@@ -63,13 +63,24 @@ impl Group {
             SharedStrategy::HashTopic => pick(&members, self.hash(topic)),
             SharedStrategy::Sticky => self.stick(&members),
         }?;
-        Some(Target {
+        Some(self.target(member))
+    }
+
+    fn target(&self, member: &Member) -> Target {
+        Target {
             outbox: member.outbox.clone(),
             qos: member.subscription.options.qos,
             retain_as_published: member.subscription.options.retain_as_published,
             subscription_ids: member.subscription.identifier.map(|id| Arc::from([id])),
             share: self.key,
-        })
+        }
+    }
+
+    /// The member in the place that `choose` picks from their client identifiers.
+    pub(crate) fn choose_by(&self, choose: impl FnOnce(&[&str]) -> Option<usize>) -> Option<Target> {
+        let members = self.members.read().clone(); // a hook is not called under a lock
+        let ids: Vec<&str> = members.iter().map(|member| &*member.outbox.client_id).collect();
+        choose(&ids).and_then(|place| members.get(place)).map(|member| self.target(member))
     }
 
     fn take_turn(&self) -> usize {

@@ -10,6 +10,7 @@ mod connection;
 mod core;
 mod drops;
 mod group;
+mod hooks;
 mod index;
 mod listening;
 mod load;
@@ -29,6 +30,7 @@ pub use client::{
 };
 pub use connection::Peer;
 pub use drops::Dropped;
+pub use hooks::{Authentication, DisconnectCause, Events, FailureRule, Hooks, PacketVerdict, PublishVerdict};
 pub use listening::{ListenerRules, ListenerSettings};
 pub use local::{
     LOCAL_CLIENT_ID, LocalClient, LocalError, LocalMessage, LocalOptions, Publication, Published, Subscribe,

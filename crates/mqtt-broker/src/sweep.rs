@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::core::Core;
+use crate::hooks::Events;
 
 /// When the next sweep is planned.
 #[derive(Debug, Default)]
@@ -56,7 +57,10 @@ pub(crate) async fn sweep_retained(core: Arc<Core>) {
         tokio::select! {
             () = earlier => {}
             () = tokio::time::sleep_until(at.into()) => {
-                core.store.expire_retained(core.now());
+                let expired = core.store.expire_retained(core.now());
+                if expired > 0 {
+                    core.hooks.tell(Events::RETAINED_EXPIRED, |hook| hook.retained_expired(expired));
+                }
                 tokio::time::sleep(PAUSE).await;
             }
         }

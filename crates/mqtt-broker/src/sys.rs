@@ -10,6 +10,7 @@ use mqtt_transport::{Cause, Scheme};
 
 use crate::certificates::seconds_left;
 use crate::core::Core;
+use crate::hooks::Events;
 use crate::load::Loads;
 
 /// Publishes the tree until the broker stops.
@@ -31,6 +32,7 @@ pub(crate) async fn publish_regularly(core: Arc<Core>, interval: Duration) {
         for (topic, value) in figures.entries {
             publish(&core, &topic, &value, &publisher);
         }
+        core.hooks.tell(Events::TICK, |hook| hook.tick(&core.metrics.snapshot()));
     }
 }
 

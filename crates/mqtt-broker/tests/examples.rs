@@ -16,3 +16,11 @@ mod injection;
 async fn the_injection_example_works() {
     injection::run().await.expect("it runs to its end");
 }
+
+#[path = "../examples/hooks.rs"]
+mod hooks;
+
+#[tokio::test]
+async fn the_hooks_example_works() {
+    hooks::run().await.expect("it runs to its end");
+}

@@ -9,11 +9,13 @@ use mqtt_codec::{Auth, Framing, Packet, ReasonCode, Version, decode, frame};
 use mqtt_session::{Completed, DropReason, Exchange, PACKET_BYTES_MAX, Protocol, Received, Step, Violation};
 
 use super::End;
+use super::hooked;
 use super::publisher::Publisher;
 use super::replay::Replays;
 use crate::access::Identity;
 use crate::clients::Handle;
 use crate::core::Core;
+use crate::hooks::{Events, Hooks};
 use crate::outbox::{Outbox, Taken};
 
 pub(crate) struct Dialogue {
@@ -77,13 +79,14 @@ impl Dialogue {
             self.end_with(End::Violation(violation));
         }
         self.tally.packets_sent += u64::from(out.len() > answered_from);
-        let congested = self.publisher.as_ref().is_some_and(|publisher| publisher.is_congested());
-        let go_on = self.end.is_none() && !congested;
-        if go_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        self.go_on(out, answered_from)
     }
 
     fn handle_frame(&mut self, frame: &[u8], now: Instant, out: &mut Vec<u8>) -> Result<(), Violation> {
         let packet = decode(frame, self.protocol.version())?;
+        if self.core.hooks.wants(Events::PACKET_RECEIVED) {
+            return self.handle_inspected(packet, now, out);
+        }
         self.handle_packet(packet, now, out)
     }
 
@@ -106,7 +109,7 @@ impl Dialogue {
                     let (core, identity) = (self.core.clone(), self.identity.clone());
                     Box::new(Publisher::new(core, identity, self.outbox.key, refusals_are_heard))
                 });
-                let reason = publisher.publish(&publish, now);
+                let reason = hooked::publish(&self.core, &self.identity, publisher, &publish, now);
                 let ticket = publish.ticket();
                 self.protocol.answer_publish(ticket, reason, out);
             }
@@ -122,6 +125,9 @@ impl Dialogue {
     }
 
     fn on_completed(&mut self, completed: &Completed) {
+        let packet_id = completed.packet_id.get();
+        let tell = |hook: &dyn Hooks| hook.acknowledged(&self.identity, packet_id, completed.reason);
+        self.core.hooks.tell(Events::ACKNOWLEDGED, tell);
         if completed.reason.is_error()
             && let Some(delivery) = &completed.delivery
         {

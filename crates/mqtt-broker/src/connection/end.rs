@@ -11,10 +11,12 @@ use mqtt_transport::close_gracefully;
 use tokio::sync::oneshot;
 
 use super::dialogue::Dialogue;
+use super::hooked;
 use super::replay::Replays;
 use super::{Connection, End, Link};
 use crate::clients::{Away, HandedOver, Handle, Order};
 use crate::core::Core;
+use crate::hooks::Events;
 use crate::outbox::Outbox;
 use crate::timetable::Due;
 
@@ -43,6 +45,8 @@ impl Connection {
         let core = dialogue.core.clone();
         core.metrics.clients_connected.subtract(1);
         let lost = matches!(end, End::Lost);
+        let (identity, cause) = (dialogue.identity.clone(), hooked::cause(&end));
+        core.hooks.tell(Events::DISCONNECTED, |hook| hook.disconnected(&identity, cause));
         settle(dialogue, end).await;
         if !lost {
             close(link, &core).await;
@@ -267,6 +271,7 @@ fn park(core: &Core, left: Left, handle: &Arc<Handle>) -> Option<Left> {
     if let Some(at) = ends_at {
         core.timetable.add(at, epoch, Due::SessionEnd, &outbox.client_id);
     }
+    core.hooks.tell(Events::SESSION_PARKED, |hook| hook.session_parked(&outbox.client_id));
     if let Some(will) = due_now {
         core.publish_will(&will, &outbox);
     }

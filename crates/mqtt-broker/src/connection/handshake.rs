@@ -16,6 +16,7 @@ use super::{End, Link, Peer, paths};
 use crate::access::{Identity, Login};
 use crate::clients::{HandedOver, Handle, Order, Slot};
 use crate::core::Core;
+use crate::hooks::{Authentication, Events};
 use crate::outbox::{InBatches, Outbox};
 use crate::timetable::Due;
 
@@ -87,7 +88,14 @@ async fn judge(
             username_proven,
             password: opening.password.as_deref(),
         };
-        core.access.authenticate(&login)?; // [MQTT-3.1.4-2]
+        match core.hooks.authenticate(&login).await {
+            Authentication::Admit => {}
+            Authentication::Refuse(refusal) => return Err(refusal),
+            Authentication::NoOpinion => core.access.authenticate(&login)?, // [MQTT-3.1.4-2]
+        }
+    }
+    if core.hooks.wants(Events::CONNECT) {
+        core.hooks.connect(peer, &mut opening).await?;
     }
     let identity = Arc::new(Identity {
         client_id: (&*opening.client_id).into(),
@@ -199,6 +207,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     tally.count_sent(&out[resumed_from..], opening.version);
     kept.outbox.go_online(in_batches(core, &protocol));
     note_arrival(core, &identity, &opening, session_present);
+    core.hooks.tell(Events::SESSION_ESTABLISHED, |hook| hook.session_established(&identity, session_present));
     let mut dialogue = Dialogue {
         core: core.clone(),
         protocol,
@@ -258,6 +267,7 @@ async fn take_session(
     match core.clients.claim(client_id, handle)? {
         Slot::Online(previous) => {
             core.metrics.sessions_taken_over.add(1);
+            core.hooks.tell(Events::SESSION_TAKEN_OVER, |hook| hook.session_taken_over(client_id));
             let (to, handed_over) = oneshot::channel();
             previous.order(Order::HandOver { clean_start, to });
             handed_over.await.ok().flatten()

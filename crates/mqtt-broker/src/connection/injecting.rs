@@ -211,7 +211,7 @@ impl Dialogue {
         let handled = if injection.past_access {
             self.handle_privileged(packet, now, &mut answers)
         } else {
-            self.handle_packet(packet, now, &mut answers)
+            self.handle_inspected(packet, now, &mut answers)
         };
         handled.map_err(Refused::Violation)?;
         Ok((answers, self.protocol.version()))

@@ -3,6 +3,7 @@
 mod dialogue;
 mod end;
 mod handshake;
+mod hooked;
 mod injecting;
 mod paths;
 mod publisher;
@@ -20,12 +21,14 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
+use mqtt_codec::ReasonCode;
 use mqtt_session::Violation;
 use mqtt_transport::{Certificate, Connection as Stream, FrameReader, FrameWriter, ReadError};
 
 use crate::alarms::Alarm;
 use crate::clients::{Act, Order};
 use crate::core::Core;
+use crate::hooks::{Events, Hooks};
 use crate::listening::ListenerRules;
 pub(crate) use dialogue::Dialogue;
 pub(crate) use injecting::{Injection, Refused, act_on};
@@ -117,6 +120,10 @@ pub(crate) async fn welcome(
         reader: FrameReader::new(core.settings.limits.connect_bytes_max),
         writer: FrameWriter::new(),
     };
+    if core.hooks.ask(Events::CONNECTION_ACCEPTED, |hook| admit(hook, &peer)).is_err() {
+        core.metrics.connections_refused.add(1);
+        return None;
+    }
     let admission = tokio::time::timeout_at(handshake_until, handshake::admit(&core, &mut link, &peer));
     let Ok(admission) = core.unless_stopping(admission).await? else {
         core.metrics.connects_failed.add(1);
@@ -134,6 +141,10 @@ pub(crate) async fn welcome(
         return None;
     };
     Some(Box::new(Connection { link, dialogue, alarm: Alarm::default(), held_up: false }))
+}
+
+fn admit(hook: &dyn Hooks, peer: &Peer) -> Result<(), ReasonCode> {
+    if hook.connection_accepted(peer) { Ok(()) } else { Err(ReasonCode::NotAuthorized) }
 }
 
 impl Link {

@@ -23,11 +23,15 @@ impl Dialogue {
                 self.tally.count_sent(&out[filled_from..], self.protocol.version());
             }
             if self.protocol.is_resending() {
-                return out.len() > filled_from; // the window is closed: everything else waits behind
+                let resent = out.len() > filled_from;
+                self.show(out, filled_from);
+                return resent; // the window is closed: everything else waits behind
             }
         }
         let taken = self.fill_from_replays(now, out) && self.fill_from_outbox(now, out);
-        taken || out.len() > filled_from
+        let filled = taken || out.len() > filled_from;
+        self.show(out, filled_from);
+        filled
     }
 
     pub(super) fn count_undeliverable(&self, dropped: Vec<(Delivery, DropReason)>) {

@@ -1,5 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use std::borrow::Cow;
+
 use mqtt_codec::{QoS, ReasonCode, ReasonCodesBuf, RetainHandling, Subscribe, SubscribeFilter, Unsubscribe};
 use mqtt_session::Subscription;
 use mqtt_topic::TopicFilter;
@@ -8,6 +10,7 @@ use super::dialogue::Dialogue;
 use super::replay::Replay;
 use crate::access::Identity;
 use crate::core::Core;
+use crate::hooks::{Events, Hooks};
 use crate::index::Member;
 
 impl Dialogue {
@@ -31,8 +34,11 @@ impl Dialogue {
         entry: &SubscribeFilter<'_>,
         identifier: Option<u32>,
     ) -> Result<ReasonCode, ReasonCode> {
-        let filter = TopicFilter::parse(entry.filter).map_err(|_| ReasonCode::TopicFilterInvalid)?;
-        let mut options = entry.options;
+        let (mut text, mut options) = (Cow::Borrowed(entry.filter), entry.options);
+        if self.core.hooks.wants(Events::SUBSCRIBE) {
+            self.core.hooks.subscribe(&self.identity, text.to_mut(), &mut options)?;
+        }
+        let filter = TopicFilter::parse(&*text).map_err(|_| ReasonCode::TopicFilterInvalid)?;
         options.qos = options.qos.min(self.core.settings.policy.maximum_qos); // [MQTT-3.8.4-7]
         self.check_filter(&filter, options.qos)?;
         let subscription = Subscription { options, identifier };
@@ -47,6 +53,8 @@ impl Dialogue {
         if wanted && filter.share_name().is_none() {
             self.replays.add(Replay::new(filter.to_boxed(), subscription));
         }
+        let tell = |hook: &dyn Hooks| hook.subscribed(&self.identity, filter.as_str(), options);
+        self.core.hooks.tell(Events::SUBSCRIBED, tell);
         Ok(ReasonCode::granted(options.qos))
     }
 
@@ -69,19 +77,24 @@ impl Dialogue {
     pub(super) fn on_unsubscribe(&mut self, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
         let mut reasons = ReasonCodesBuf::new();
         for text in unsubscribe.filters.iter() {
-            reasons.push(self.unsubscribe_one(text));
+            reasons.push(self.unsubscribe_one(text).unwrap_or_else(|refusal| refusal));
         }
         self.protocol.send_unsuback(unsubscribe.packet_id, reasons.as_reasons(), out);
     }
 
-    fn unsubscribe_one(&mut self, text: &str) -> ReasonCode {
-        let Ok(filter) = TopicFilter::parse(text) else { return ReasonCode::TopicFilterInvalid };
-        if self.protocol.session_mut().unsubscribe(text).is_none() {
-            return ReasonCode::NoSubscriptionExisted;
+    fn unsubscribe_one(&mut self, text: &str) -> Result<ReasonCode, ReasonCode> {
+        let mut text = Cow::Borrowed(text);
+        if self.core.hooks.wants(Events::UNSUBSCRIBE) {
+            self.core.hooks.unsubscribe(&self.identity, text.to_mut())?;
+        }
+        let filter = TopicFilter::parse(&*text).map_err(|_| ReasonCode::TopicFilterInvalid)?;
+        if self.protocol.session_mut().unsubscribe(&text).is_none() {
+            return Ok(ReasonCode::NoSubscriptionExisted);
         }
         self.core.index.unsubscribe(&filter, self.outbox.key);
-        self.replays.remove(text);
-        ReasonCode::Success
+        self.replays.remove(&text);
+        self.core.hooks.tell(Events::UNSUBSCRIBED, |hook| hook.unsubscribed(&self.identity, &text));
+        Ok(ReasonCode::Success)
     }
 }
 

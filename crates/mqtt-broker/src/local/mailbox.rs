@@ -217,7 +217,7 @@ impl Drop for Subscription {
         touched.wake();
         let mut session = Session::new();
         session.subscribe(self.filter(), self.mailbox.asked);
-        core.end_session(session, &self.mailbox.outbox);
+        core.end_subscriber(session, &self.mailbox.outbox);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Messages as a local client publishes and gets them.
 
 use mqtt_codec::{Properties, PropertiesBuf, Property, QoS, ReasonCode};
-use mqtt_session::{Delivery, Message};
+use mqtt_session::{Delivery, InboundPublish, Message};
 
 /// A message to publish. All properties of a PUBLISH can be set but Topic Alias and Subscription Identifier, which
 /// belong to a connection and are left out.
@@ -64,6 +64,16 @@ impl Publication {
     pub fn property(mut self, property: &Property<'_>) -> Self {
         self.properties.push(property).expect("a property that can be encoded");
         self
+    }
+}
+
+impl From<&InboundPublish<'_>> for Publication {
+    /// A copy, to be changed and published in the message's place.
+    fn from(publish: &InboundPublish<'_>) -> Self {
+        let mut properties = PropertiesBuf::new();
+        properties.extend_from(publish.properties);
+        let (qos, retain) = (publish.qos, publish.retain);
+        Self { qos, retain, properties, ..Self::new(publish.topic.as_str(), publish.payload) }
     }
 }
 

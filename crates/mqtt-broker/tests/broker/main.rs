@@ -12,6 +12,7 @@ mod groups;
 #[path = "../conformance/harness.rs"]
 #[allow(dead_code, reason = "the conformance tests use the rest")]
 mod harness;
+mod hooks;
 mod injecting;
 mod invariants;
 mod listeners;

@@ -42,7 +42,7 @@ pub(crate) async fn broker_listening(url: &str) -> Harness {
 
 /// A broker whose connections come from a listener that admits nobody unknown.
 pub(crate) async fn broker_refusing_anonymous() -> Harness {
-    Harness { origin: mqtt_broker::Peer::default(), ..broker().await }
+    broker().await.refusing_anonymous()
 }
 
 /// Starts a broker that was put together.
@@ -60,6 +60,11 @@ pub(crate) fn quiet(change: impl FnOnce(&mut Settings)) -> Settings {
 }
 
 impl Harness {
+    /// The same, with connections from a listener that admits nobody unknown.
+    pub(crate) fn refusing_anonymous(self) -> Self {
+        Self { origin: mqtt_broker::Peer::default(), ..self }
+    }
+
     /// A connection on which nothing has been sent.
     pub(crate) fn open(&self, name: &str) -> Peer {
         let (near, far) = pipe();

@@ -1,0 +1,302 @@
+//! All hooks of a broker, in their order.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use mqtt_codec::{Framing, Packet, frame};
+use mqtt_codec::{ReasonCode, SubscriptionOptions, Version, decode, encode};
+use mqtt_session::message::expiry;
+use mqtt_session::{InboundPublish, Opening, PACKET_BYTES_MAX, Refusal};
+use mqtt_topic::TopicName;
+
+use super::{Authentication, Events, FailureRule, Hooks, PacketVerdict, PublishVerdict};
+use crate::access::{Identity, Login};
+use crate::{Peer, Publication};
+
+/// The hooks in the order in which they are asked.
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    entries: Vec<Entry>,
+    /// What any of them wants.
+    wanted: Events,
+}
+
+#[derive(Debug)]
+struct Entry {
+    hook: Arc<dyn Hooks>,
+    events: Events,
+    rule: FailureRule,
+}
+
+/// What the chain makes of a message.
+pub(crate) enum Ruling {
+    Pass,
+    Rewritten(Publication),
+    Swallow,
+    Reject(ReasonCode),
+}
+
+/// What the chain makes of a packet.
+pub(crate) enum PacketRuling {
+    Pass,
+    Replaced(Vec<u8>),
+    Ignore,
+    Reject(ReasonCode),
+}
+
+/// What a hook that fails closed makes of a question.
+const FAILED: ReasonCode = ReasonCode::ImplementationSpecificError;
+
+impl Chain {
+    pub(crate) fn new(hooks: Vec<Arc<dyn Hooks>>) -> Self {
+        let entries = hooks.into_iter().map(|hook| {
+            let (events, rule) = (hook.interests(), hook.failure_rule());
+            Entry { hook, events, rule }
+        });
+        let entries: Vec<Entry> = entries.collect();
+        let wanted = entries.iter().fold(Events::NONE, |wanted, entry| wanted | entry.events);
+        Self { entries, wanted }
+    }
+
+    /// Whether any hook wants this event.
+    #[inline]
+    pub(crate) fn wants(&self, event: Events) -> bool {
+        self.wanted.contains(event)
+    }
+
+    /// Whether any hook wants one of these events.
+    #[inline]
+    pub(crate) fn wants_any(&self, events: Events) -> bool {
+        self.wanted.overlaps(events)
+    }
+
+    fn wanting(&self, event: Events) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.events.contains(event))
+    }
+
+    /// Tells every hook that wants to know.
+    pub(crate) fn tell(&self, event: Events, tell: impl Fn(&dyn Hooks)) {
+        if !self.wants(event) {
+            return;
+        }
+        for entry in self.wanting(event) {
+            entry.call(|hook| tell(hook));
+        }
+    }
+
+    /// Asks every hook that wants to be asked, until one says no.
+    pub(crate) fn ask(
+        &self,
+        event: Events,
+        mut ask: impl FnMut(&dyn Hooks) -> Result<(), ReasonCode>,
+    ) -> Result<(), ReasonCode> {
+        if !self.wants(event) {
+            return Ok(());
+        }
+        for entry in self.wanting(event) {
+            match entry.call(&mut ask) {
+                Some(answer) => answer?,
+                None if entry.rule.refuse => return Err(FAILED),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn authenticate(&self, login: &Login<'_>) -> Authentication {
+        for entry in self.wanting(Events::AUTHENTICATE) {
+            match entry.wait(|hook| hook.authenticate(login)).await {
+                Some(Authentication::NoOpinion) => {}
+                Some(opinion) => return opinion,
+                None if entry.rule.refuse => return Authentication::Refuse(FAILED.into()),
+                None => {}
+            }
+        }
+        Authentication::NoOpinion
+    }
+
+    pub(crate) async fn connect(&self, peer: &Peer, opening: &mut Opening) -> Result<(), Refusal> {
+        let (client_id, before) =
+            (opening.client_id.clone(), (opening.keep_alive_s, opening.session_expiry_s));
+        for entry in self.wanting(Events::CONNECT) {
+            match entry.wait(|hook| hook.connect(peer, &mut *opening)).await {
+                Some(answer) => answer?,
+                None if entry.rule.refuse => return Err(FAILED.into()),
+                None => {}
+            }
+        }
+        opening.client_id = client_id;
+        // What the client is not granted as it asked it must be told ([MQTT-3.2.2-22]).
+        opening.keep_alive_changed |= opening.keep_alive_s != before.0;
+        opening.session_expiry_changed |= opening.session_expiry_s != before.1;
+        Ok(())
+    }
+
+    pub(crate) fn publish(&self, client: &Identity, publish: &InboundPublish<'_>, now: Instant) -> Ruling {
+        let mut rewritten: Option<Publication> = None;
+        for entry in self.wanting(Events::PUBLISH) {
+            let verdict = match &rewritten {
+                None => entry.call(|hook| hook.publish(client, publish)),
+                Some(publication) => match rewrite(publish, publication, now) {
+                    Some(publish) => entry.call(|hook| hook.publish(client, &publish)),
+                    None => return Ruling::Reject(FAILED),
+                },
+            };
+            match verdict {
+                Some(PublishVerdict::Pass) => {}
+                Some(PublishVerdict::Rewrite(publication))
+                    if rewrite(publish, &publication, now).is_some() =>
+                {
+                    rewritten = Some(publication);
+                }
+                Some(PublishVerdict::Swallow) => return Ruling::Swallow,
+                Some(PublishVerdict::Reject(reason)) if reason.is_error() => return Ruling::Reject(reason),
+                // A panic, a topic that is none, a refusal with a success.
+                _ if entry.rule.refuse => return Ruling::Reject(FAILED),
+                _ => {}
+            }
+        }
+        rewritten.map_or(Ruling::Pass, Ruling::Rewritten)
+    }
+
+    pub(crate) fn received(&self, client: &Identity, packet: &Packet<'_>) -> PacketRuling {
+        self.inspect(Events::PACKET_RECEIVED, packet, |hook, packet| hook.packet_received(client, packet))
+    }
+
+    fn inspect(
+        &self,
+        event: Events,
+        packet: &Packet<'_>,
+        ask: impl Fn(&dyn Hooks, &Packet<'_>) -> PacketVerdict,
+    ) -> PacketRuling {
+        let mut replaced: Option<Vec<u8>> = None;
+        for entry in self.wanting(event) {
+            let now = replaced.as_deref().and_then(|bytes| decode(bytes, Version::V5).ok());
+            let verdict = entry.call(|hook| ask(hook, now.as_ref().unwrap_or(packet)));
+            match verdict {
+                Some(PacketVerdict::Pass) => {}
+                Some(PacketVerdict::Replace(bytes)) if decode(&bytes, Version::V5).is_ok() => {
+                    replaced = Some(bytes);
+                }
+                Some(PacketVerdict::Ignore) => return PacketRuling::Ignore,
+                Some(PacketVerdict::Reject(reason)) if reason.is_error() => {
+                    return PacketRuling::Reject(reason);
+                }
+                _ if entry.rule.refuse => return PacketRuling::Reject(FAILED),
+                _ => {}
+            }
+        }
+        replaced.map_or(PacketRuling::Pass, PacketRuling::Replaced)
+    }
+
+    /// Shows what was appended to `out` from here on, packet by packet, and puts what the hooks make of it in its place.
+    pub(crate) fn sending(&self, client: &Identity, version: Version, out: &mut Vec<u8>, from: usize) {
+        let written = out.split_off(from);
+        let mut rest = &*written;
+        while let Ok(Framing::Complete { frame_len, .. }) = frame(rest, PACKET_BYTES_MAX) {
+            let (bytes, after) = rest.split_at(frame_len);
+            rest = after;
+            let Ok(packet) = decode(bytes, version) else {
+                out.extend_from_slice(bytes);
+                continue;
+            };
+            let ask = |hook: &dyn Hooks, packet: &Packet<'_>| hook.packet_sending(client, packet);
+            match self.inspect(Events::PACKET_SENDING, &packet, ask) {
+                PacketRuling::Pass => out.extend_from_slice(bytes),
+                PacketRuling::Ignore | PacketRuling::Reject(_) => {}
+                PacketRuling::Replaced(replaced) => {
+                    let again = decode(&replaced, Version::V5).expect("it was decoded before");
+                    // What this version cannot say goes out as it was.
+                    if encode(&again, version, out).is_err() {
+                        out.extend_from_slice(bytes);
+                    }
+                }
+            }
+        }
+        out.extend_from_slice(rest);
+    }
+
+    pub(crate) fn subscribe(
+        &self,
+        client: &Identity,
+        filter: &mut String,
+        options: &mut SubscriptionOptions,
+    ) -> Result<(), ReasonCode> {
+        self.ask(Events::SUBSCRIBE, |hook| error_only(hook.subscribe(client, filter, options)))
+    }
+
+    pub(crate) fn unsubscribe(&self, client: &Identity, filter: &mut String) -> Result<(), ReasonCode> {
+        self.ask(Events::UNSUBSCRIBE, |hook| error_only(hook.unsubscribe(client, filter)))
+    }
+
+    pub(crate) fn select_member(&self, topic: &str, members: &[&str]) -> Option<usize> {
+        let mut wanting = self.wanting(Events::SELECT_MEMBER);
+        let chosen = wanting.find_map(|entry| entry.call(|hook| hook.select_member(topic, members))?);
+        chosen.filter(|chosen| *chosen < members.len())
+    }
+
+    /// Whether a will goes out, rewritten if a hook wants it so.
+    pub(crate) fn will(&self, client_id: &str, will: &mut Publication) -> bool {
+        self.wanting(Events::WILL).all(|entry| {
+            let answer = entry.call(|hook| hook.will(client_id, will));
+            answer.unwrap_or(!entry.rule.refuse)
+        })
+    }
+}
+
+impl Entry {
+    /// `None` if the hook panics.
+    fn call<T>(&self, call: impl FnOnce(&dyn Hooks) -> T) -> Option<T> {
+        self.caught(|| call(&*self.hook))
+    }
+
+    fn caught<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
+        let called = catch_unwind(AssertUnwindSafe(call));
+        if called.is_err() {
+            tracing::error!(hook = ?self.hook, "a hook panicked");
+        }
+        called.ok()
+    }
+
+    /// `None` if the hook panics or takes too long.
+    async fn wait<'a, T>(&'a self, ask: impl FnOnce(&'a dyn Hooks) -> crate::Answer<'a, T>) -> Option<T> {
+        let answer = self.caught(|| ask(&*self.hook))?;
+        let answer = AssertUnwindSafe(answer).catch_unwind();
+        match tokio::time::timeout(self.rule.deadline, answer).await {
+            Ok(Ok(answer)) => Some(answer),
+            Ok(Err(_)) => {
+                tracing::error!(hook = ?self.hook, "a hook panicked");
+                None
+            }
+            Err(_) => {
+                tracing::error!(hook = ?self.hook, "a hook did not answer in time");
+                None
+            }
+        }
+    }
+}
+
+/// A refusal that says success is a mistake of the hook.
+fn error_only(answer: Result<(), ReasonCode>) -> Result<(), ReasonCode> {
+    answer.map_err(|reason| if reason.is_error() { reason } else { FAILED })
+}
+
+/// The message that arrived with what a hook made of it; `None` if its topic is none.
+pub(crate) fn rewrite<'a>(
+    publish: &InboundPublish<'a>,
+    with: &'a Publication,
+    now: Instant,
+) -> Option<InboundPublish<'a>> {
+    let mut publish = publish.clone();
+    publish.topic = TopicName::parse(with.topic.as_str()).ok()?;
+    publish.payload = &with.payload;
+    publish.retain = with.retain;
+    let interval_s = with.properties.as_properties().message_expiry_interval_s();
+    if interval_s != publish.properties.message_expiry_interval_s() {
+        publish.expires_at = expiry(interval_s, now);
+    }
+    publish.properties = with.properties.as_properties();
+    Some(publish)
+}
