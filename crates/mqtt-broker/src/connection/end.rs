@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mqtt_codec::{ReasonCode, Version};
 use mqtt_session::{Finished, Protocol, Refusal, WillMessage};
 use mqtt_store::Parked;
-use mqtt_transport::close_gracefully;
+use mqtt_transport::{Connection as Stream, close_gracefully};
 use tokio::sync::oneshot;
 
 use super::dialogue::Dialogue;
@@ -44,11 +44,16 @@ impl Connection {
         dialogue.count();
         let core = dialogue.core.clone();
         core.metrics.clients_connected.subtract(1);
-        let lost = matches!(end, End::Lost);
         let (identity, cause) = (dialogue.identity.clone(), hooked::cause(&end));
         core.hooks.tell(Events::DISCONNECTED, |hook| hook.disconnected(&identity, cause));
+        let needs_closing = match end {
+            End::Lost => false,
+            // It sends nothing more, and on plain TCP there is no farewell: closing loses nothing that it could read.
+            End::PeerLeft => !(link.writer.is_empty() && matches!(link.stream, Stream::Tcp(_))),
+            _ => true,
+        };
         settle(dialogue, end).await;
-        if !lost {
+        if needs_closing {
             close(link, &core).await;
         }
     }
