@@ -54,6 +54,12 @@ const LAYERS: &[Layer] = &[
         never: LIBRARY,
     },
     Layer {
+        name: "mqtt-hooks",
+        ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-store", "mqtt-transport", "mqtt-broker"],
+        ours_in_tests: &["mqtt-testkit"],
+        never: LIBRARY,
+    },
+    Layer {
         name: "martlet",
         ours: &[
             "mqtt-codec",
