@@ -25,8 +25,11 @@ fn device_topic(number: usize) -> String {
 
 fn retained() -> (MemoryStore, Vec<Retained>) {
     let store = MemoryStore::new(RetainedLimits::default());
-    let all = (0..RETAINED)
-        .map(|number| Retained { message: message(&device_topic(number)), qos: QoS::AtLeastOnce });
+    let all = (0..RETAINED).map(|number| Retained {
+        message: message(&device_topic(number)),
+        qos: QoS::AtLeastOnce,
+        source: None,
+    });
     let all: Vec<Retained> = all.collect();
     for one in &all {
         store.retain(one.clone()).expect("there is room");
@@ -53,8 +56,8 @@ fn retaining(criterion: &mut Criterion) {
         NO_PUBLISHER,
         None,
     );
-    let new = Retained { message: message("new/topic"), qos: QoS::AtLeastOnce };
-    let cleared = Retained { message: cleared, qos: QoS::AtLeastOnce };
+    let new = Retained { message: message("new/topic"), qos: QoS::AtLeastOnce, source: None };
+    let cleared = Retained { message: cleared, qos: QoS::AtLeastOnce, source: None };
     group.bench_function("retain/add and clear beside 100,000", |bencher| {
         bencher.iter(|| {
             store.retain(black_box(new.clone())).expect("there is room");

@@ -194,7 +194,7 @@ fn store_queue(times: u32) {
 
 fn store_retain(times: u32) {
     let store = MemoryStore::new(RetainedLimits::default());
-    let retained = Retained { message: message(), qos: QoS::AtLeastOnce };
+    let retained = Retained { message: message(), qos: QoS::AtLeastOnce, source: None };
     for _ in 0..times {
         black_box(store.retain(retained.clone()).is_ok());
     }

@@ -1,15 +1,20 @@
 //! Who may connect, publish and subscribe: the interface that decides.
 
 use core::fmt;
-use std::net::SocketAddr;
+use std::any::Any;
+use std::future::ready;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Instant;
 
 use mqtt_codec::{QoS, ReasonCode, Version};
-use mqtt_session::Refusal;
+use mqtt_session::{AuthenticationMethod, Refusal, Rights};
+use mqtt_store::Source;
 use mqtt_topic::{TopicFilter, TopicName};
 use mqtt_transport::Certificate;
 
 use crate::listening::ListenerRules;
+use crate::peers::Answer;
 
 /// What a client shows when it connects.
 #[derive(Clone, Copy, Debug)]
@@ -26,8 +31,11 @@ pub struct Login<'a> {
     pub certificate: Option<&'a Certificate>,
     /// User name: that of the certificate if the listener takes names from there, else what the CONNECT says.
     pub username: Option<&'a str>,
-    /// Whether the user name is that of the certificate, so that no password is needed to believe it.
+    /// Whether the user name is that of the certificate or of an exchange of enhanced authentication, so that no password
+    /// is needed to believe it.
     pub username_proven: bool,
+    /// The method of enhanced authentication that it has passed.
+    pub method: Option<&'a str>,
     /// Password, if it gave one.
     pub password: Option<&'a [u8]>,
 }
@@ -37,7 +45,7 @@ pub struct Login<'a> {
 pub struct Identity {
     /// Client identifier.
     pub client_id: Arc<str>,
-    /// User name it was admitted under.
+    /// User name it was admitted under: one that was proved, or that its listener lets it claim.
     pub username: Option<Arc<str>>,
     /// Where it comes from.
     pub address: Option<SocketAddr>,
@@ -48,22 +56,80 @@ pub struct Identity {
     /// Whether no access rule and no topic restriction applies to it: true of the program's own clients, and of
     /// packets that are injected past access. Nobody who connects is privileged.
     pub privileged: bool,
+    /// What the [`Access`] that admitted it wants to remember of it.
+    pub details: Option<Arc<dyn Details>>,
 }
 
-/// Decides on logins and topics. Called on the connections' own tasks, so it must not block.
+/// Anything that an [`Access`] keeps with a client that it admitted. Found again with [`Identity::details`].
+pub trait Details: Any + fmt::Debug + Send + Sync {}
+
+impl<T: Any + fmt::Debug + Send + Sync> Details for T {}
+
+impl Identity {
+    /// The details, if they are of this type.
+    #[must_use]
+    pub fn details<T: Details>(&self) -> Option<&T> {
+        let details: &dyn Any = &**self.details.as_ref()?;
+        details.downcast_ref()
+    }
+}
+
+/// Under what conditions a client is admitted.
+#[derive(Clone, Debug, Default)]
+pub struct Grant {
+    /// The user name it has from now on; `None` for an anonymous client, whatever its CONNECT says.
+    pub username: Option<Arc<str>>,
+    /// When the login ends: the client is disconnected then, with reason 0x87.
+    pub expires_at: Option<Instant>,
+    /// What to remember; see [`Identity::details`].
+    pub details: Option<Arc<dyn Details>>,
+}
+
+impl Grant {
+    /// Admits a client under this name, without an end.
+    #[must_use]
+    pub fn named(username: Option<&str>) -> Self {
+        Self { username: username.map(Into::into), ..Self::default() }
+    }
+}
+
+/// Decides on logins and topics.
+///
+/// Only [`authenticate`](Self::authenticate) may take its time; everything else is called on the connections' own tasks
+/// and must not block. After a change that concerns clients that are connected, call
+/// [`Broker::access_changed`](crate::Broker::access_changed).
 pub trait Access: fmt::Debug + Send + Sync + 'static {
-    /// Admits a client, or says why not: the reason goes into the CONNACK.
+    /// Admits a client, or says why not: the reason goes into the CONNACK. It is given up when the connect timeout
+    /// has passed.
     ///
     /// # Errors
     /// The reason of the refusal, such as [`ReasonCode::BadUserNameOrPassword`], perhaps with a text or
     /// with another server to go to.
-    fn authenticate(&self, login: &Login<'_>) -> Result<(), Refusal>;
+    fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>>;
 
-    /// Whether a client may publish to a topic. Asked once for each topic of a connection while nothing
-    /// changes, so the answer must not depend on the single message.
-    fn may_publish(&self, client: &Identity, topic: TopicName<&str>) -> bool {
-        let _ = (client, topic);
+    /// Whether anything is read from this address at all. Asked for each new connection.
+    fn may_knock(&self, address: IpAddr) -> bool {
+        let _ = address;
         true
+    }
+
+    /// A method of enhanced authentication that clients of this listener may use. Those given to the
+    /// [`Builder`](crate::Builder) come first.
+    fn method(&self, name: &str, listener: &ListenerRules) -> Option<Arc<dyn AuthenticationMethod>> {
+        let _ = (name, listener);
+        None
+    }
+
+    /// A CONNECT was refused after an exchange of enhanced authentication failed.
+    fn exchange_failed(&self, address: Option<SocketAddr>, username: Option<&str>) {
+        let _ = (address, username);
+    }
+
+    /// Which messages a client may publish to a topic. Asked once for each topic of a connection while nothing
+    /// changes.
+    fn publish_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
+        let _ = (client, topic);
+        Rights::ALL
     }
 
     /// Whether a client may subscribe with a filter.
@@ -71,16 +137,45 @@ pub trait Access: fmt::Debug + Send + Sync + 'static {
         let _ = (client, filter, qos);
         true
     }
+
+    /// Whether [`receive_rights`](Self::receive_rights) has to be asked at all.
+    fn restricts_receiving(&self) -> bool {
+        false
+    }
+
+    /// Which messages on a topic a client may get, in the quality of service that they reach it in. Asked once for
+    /// each topic and receiver of a publishing connection while nothing changes.
+    fn receive_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
+        let _ = (client, topic);
+        Rights::ALL
+    }
+
+    /// Whether a retained message may still be handed out, as far as its publisher is concerned.
+    fn may_replay(&self, source: &Source, topic: TopicName<&str>, qos: QoS) -> bool {
+        let _ = (source, topic, qos);
+        true
+    }
+
+    /// Whether a client that is connected may stay, asked after a change.
+    ///
+    /// # Errors
+    /// What it is told.
+    fn still_admitted(&self, client: &Identity) -> Result<(), Refusal> {
+        let _ = client;
+        Ok(())
+    }
 }
 
 /// Admits whoever comes through a listener that allows anonymous clients or shows a certificate that gives it a user name,
-/// and nobody else.
+/// and nobody else. Names that clients claim are kept and not checked.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnonymousOnly;
 
 impl Access for AnonymousOnly {
-    fn authenticate(&self, login: &Login<'_>) -> Result<(), Refusal> {
+    fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
         let admitted = login.listener.allow_anonymous || login.username_proven;
-        if admitted { Ok(()) } else { Err(ReasonCode::NotAuthorized.into()) }
+        let answer =
+            if admitted { Ok(Grant::named(login.username)) } else { Err(ReasonCode::NotAuthorized.into()) };
+        Box::pin(ready(answer))
     }
 }

@@ -23,10 +23,12 @@ use crate::clients::{Clients, Order};
 use crate::connection::{Peer, serve, welcome};
 use crate::core::Core;
 use crate::drops::{DropLedger, Dropped};
+use crate::gate::Gate;
 use crate::hooks::{Chain, Events, Hooks};
 use crate::index::Index;
-use crate::listening::{ListenerSettings, Listening, Open, Place};
+use crate::listening::{ListenerSettings, Listening, Open, Place, enter};
 use crate::local::{LOCAL_CLIENT_ID, LocalClient, LocalOptions, Locals};
+use crate::memory::{Memory, watch_memory};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outbox::OutboxLimits;
 use crate::peers::Peers;
@@ -145,6 +147,9 @@ impl Builder {
         let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
         tasks.push(tokio::spawn(sweep_retained(core.clone())));
         tasks.push(tokio::spawn(ring_alarms(core.clone())));
+        if core.settings.limits.memory_bytes_max > 0 {
+            tasks.push(tokio::spawn(watch_memory(core.clone(), core.settings.limits.memory_bytes_max)));
+        }
         if let Some(interval) = core.settings.sys.interval {
             tasks.push(tokio::spawn(sys::publish_regularly(core.clone(), interval)));
         }
@@ -187,6 +192,8 @@ impl Builder {
             timetable: Timetable::default(),
             alarms: Alarms::default(),
             sweep: Sweep::default(),
+            gate: Gate::default(),
+            memory: Memory::default(),
             metrics: Metrics::default(),
             drops: DropLedger::new(hooks),
             locals: Locals::default(),
@@ -215,11 +222,18 @@ impl Broker {
     /// Serves a stream as a new connection: an in-memory pipe, or one that an embedder accepted itself.
     pub fn attach(&self, stream: impl Into<Stream>, peer: Peer) {
         let Some(place) = Place::take(&self.core, &self.running.open, None) else { return };
+        let address = peer.address.map(|address| address.ip());
+        let Some((visit, handshake)) = enter(&self.core, address) else { return };
         let until = Instant::now() + self.core.settings.limits.connect_timeout;
-        let opening = Box::pin(welcome(self.core.clone(), stream.into(), peer, until));
+        let opening = welcome(self.core.clone(), stream.into(), peer, until);
+        let opening = Box::pin(async move {
+            let opened = opening.await;
+            drop(handshake);
+            opened
+        });
         tokio::spawn(async move {
             serve(opening).await;
-            drop(place);
+            drop((place, visit));
         });
     }
 
@@ -251,6 +265,15 @@ impl Broker {
         page.into_iter().map(|(client_id, online)| ClientEntry { client_id, online }).collect()
     }
 
+    /// Applies changed access rules to what is there: subscriptions that are not allowed any more end, clients that may
+    /// not stay are disconnected, and messages that wait are looked at again before they are sent.
+    pub fn access_changed(&self) {
+        self.core.index.changed();
+        for handle in self.core.clients.online() {
+            handle.order(Order::Recheck);
+        }
+    }
+
     /// Disconnects a client with a reason, a text and perhaps another server to go to (section 4.11).
     /// Whether it was connected. A will is published as for any end that the client did not ask for.
     pub fn disconnect(&self, client_id: &str, reason: impl Into<Refusal>) -> bool {
@@ -268,7 +291,7 @@ impl Broker {
         let publisher = message.publisher() | FOREIGN_KEYS;
         let (properties, payload) = (message.properties(), message.payload());
         let message = Message::new(topic, properties, payload, publisher, message.expires_at());
-        self.core.publish_here(&message, qos, retain, &self.core.peer_id);
+        self.core.publish_here(&message, qos, retain, &self.core.peer_id, None);
     }
 
     /// Reads the certificates, keys, authorities and revocation lists of all listeners again. New connections get what is

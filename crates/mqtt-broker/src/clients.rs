@@ -13,6 +13,7 @@ use mqtt_session::{Refusal, Session, WillMessage};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::access::Identity;
 use crate::connection::{Dialogue, Replays};
 use crate::outbox::Outbox;
 
@@ -50,6 +51,8 @@ pub(crate) enum Order {
     HandOver { clean_start: bool, to: oneshot::Sender<Option<HandedOver>> },
     /// Leave with this reason.
     Disconnect(Refusal),
+    /// Access rules have changed: look at everything again.
+    Recheck,
     /// Send what can be sent, say 0x8B and leave.
     ShutDown,
     /// Do this on the connection's own task, and go on.
@@ -79,6 +82,8 @@ pub(crate) struct HandedOver {
 /// The way to a connection's task.
 #[derive(Debug, Default)]
 pub(crate) struct Handle {
+    /// Whose connection it is.
+    pub(crate) identity: Option<Arc<Identity>>,
     orders: Mutex<VecDeque<Order>>,
     waker: AtomicWaker,
     ordered: AtomicBool,
@@ -91,13 +96,36 @@ impl Order {
         match self {
             Self::HandOver { .. } => "taken over",
             Self::Disconnect(_) => "by order",
+            Self::Recheck => "rechecked",
             Self::ShutDown => "shutdown",
             Self::Act(_) => "work",
         }
     }
 }
 
+/// A client identifier is in use by, or kept for, another user.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OtherUsers;
+
+impl Slot {
+    /// Whose it is, if that is known: it is not after a restart.
+    fn owner(&self) -> Option<Arc<Identity>> {
+        match self {
+            Self::Online(handle) => handle.identity.clone(),
+            Self::Away(away) => away.outbox.identity(),
+        }
+    }
+}
+
 impl Handle {
+    pub(crate) fn new(identity: &Arc<Identity>) -> Self {
+        Self { identity: Some(identity.clone()), ..Self::default() }
+    }
+
+    fn username(&self) -> Option<Arc<str>> {
+        self.identity.as_ref().and_then(|identity| identity.username.clone())
+    }
+
     pub(crate) fn order(&self, order: Order) {
         let mut orders = self.orders.lock();
         if self.closed.load(Ordering::Relaxed) {
@@ -140,12 +168,26 @@ impl Handle {
 
 impl Clients {
     /// Makes `handle` the owner of a client identifier; returns what was there.
-    pub(crate) fn claim(&self, client_id: &Arc<str>, handle: &Arc<Handle>) -> Option<Slot> {
-        let previous = self.slots.lock().insert(client_id.clone(), Slot::Online(handle.clone()));
+    ///
+    /// # Errors
+    /// It belongs to another user.
+    pub(crate) fn claim(
+        &self,
+        client_id: &Arc<str>,
+        handle: &Arc<Handle>,
+    ) -> Result<Option<Slot>, OtherUsers> {
+        let mut slots = self.slots.lock();
+        let user = handle.username();
+        let owner = slots.get(client_id).and_then(Slot::owner);
+        if owner.is_some_and(|owner| owner.username != user) {
+            return Err(OtherUsers);
+        }
+        let previous = slots.insert(client_id.clone(), Slot::Online(handle.clone()));
+        drop(slots);
         if matches!(previous, Some(Slot::Away(_))) {
             self.away.fetch_sub(1, Ordering::Relaxed);
         }
-        previous
+        Ok(previous)
     }
 
     /// Makes `handle` the owner of the identifier of a client that is away.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use mqtt_codec::{PropertiesBuf, QoS};
 use mqtt_session::{AuthenticationMethod, Batch, Delivery, DropReason, Hop, Message, Session, WillMessage};
-use mqtt_store::{RetainOutcome, Retained, Store, StoreError};
+use mqtt_store::{RetainOutcome, Retained, Source, Store, StoreError};
 use mqtt_topic::{TopicFilter, TopicName};
 use tokio::sync::watch;
 
@@ -15,14 +15,19 @@ use crate::access::Access;
 use crate::alarms::Alarms;
 use crate::certificates::Certificates;
 use crate::clients::{Away, Clients};
+use crate::connection::refuse_publish;
 use crate::drops::DropLedger;
+use crate::gate::Gate;
 use crate::group::Group;
 use crate::hooks::{Chain, Events};
 use crate::index::{Index, Route, Target};
+use crate::listening::ListenerRules;
 use crate::local::Locals;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::outbox::{Outbox, OutboxLimits, Signals};
 use crate::peers::Peers;
+use crate::restrict::source_of;
 use crate::sweep::Sweep;
 use crate::timetable::{Due, Timetable};
 use crate::{Publication, Settings};
@@ -44,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) timetable: Timetable,
     pub(crate) alarms: Alarms,
     pub(crate) sweep: Sweep,
+    pub(crate) gate: Gate,
+    pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
     pub(crate) drops: DropLedger,
     pub(crate) locals: Locals,
@@ -114,6 +121,15 @@ impl Core {
         }
     }
 
+    /// The method of enhanced authentication of this name that clients of a listener may use.
+    pub(crate) fn method(
+        &self,
+        name: &str,
+        listener: &ListenerRules,
+    ) -> Option<Arc<dyn AuthenticationMethod>> {
+        self.methods.get(name).cloned().or_else(|| self.access.method(name, listener))
+    }
+
     /// Whether one more session may be kept for a client that is away.
     pub(crate) fn may_park(&self) -> bool {
         self.clients.len().1 < self.settings.limits.parked_sessions_max
@@ -148,7 +164,8 @@ impl Core {
     ) -> bool {
         let mut any = false;
         for group in &route.groups {
-            if let Some(target) = self.choose(group, message.topic(), message.publisher()) {
+            let (topic, publisher) = (message.topic(), message.publisher());
+            if let Some(target) = self.choose(group, topic, publisher, &route.denied) {
                 self.push(&target, message, qos, retain, now, touched);
                 any = true;
             }
@@ -157,10 +174,11 @@ impl Core {
     }
 
     /// The member of a group that gets a message; `None` if the group has none.
-    fn choose(&self, group: &Group, topic: &str, publisher: u64) -> Option<Target> {
+    fn choose(&self, group: &Group, topic: &str, publisher: u64, denied: &[u64]) -> Option<Target> {
         let asked = self.hooks.wants(Events::SELECT_MEMBER);
-        let chosen = asked.then(|| group.choose_by(|members| self.hooks.select_member(topic, members)));
-        chosen.flatten().or_else(|| self.index.choose(group, topic, publisher))
+        let chosen =
+            asked.then(|| group.choose_by(denied, |members| self.hooks.select_member(topic, members)));
+        chosen.flatten().or_else(|| self.index.choose(group, topic, publisher, denied))
     }
 
     /// Hands a batch of QoS 0 messages to one receiver, in one piece if it can take it so.
@@ -198,7 +216,11 @@ impl Core {
             share: target.share,
             place: 0,
         };
+        let allowed = target.rights.is_all() || target.rights.allow(hop.qos, retain);
         let delivery = Delivery { hop, message: message.clone() };
+        if !allowed {
+            return self.dropped(DropReason::ReceiveNotAuthorized, &target.outbox, &delivery);
+        }
         self.push_delivery(&target.outbox, delivery, now, touched);
     }
 
@@ -226,11 +248,14 @@ impl Core {
         message: &Message,
         qos: QoS,
         publisher_id: &Arc<str>,
+        source: Option<Arc<Source>>,
     ) -> Result<RetainOutcome, StoreError> {
-        let retained = Retained { message: message.clone(), qos };
-        let mut outcome = self.store.retain(retained.clone());
+        let retained = Retained { message: message.clone(), qos, source };
+        let clears = message.payload().is_empty();
+        let over = self.memory.is_over() && !clears;
+        let mut outcome = if over { Err(StoreError::Full) } else { self.store.retain(retained.clone()) };
         // What has expired must not keep anything out.
-        if outcome == Err(StoreError::Full) && self.store.expire_retained(self.now()) > 0 {
+        if outcome == Err(StoreError::Full) && !over && self.store.expire_retained(self.now()) > 0 {
             outcome = self.store.retain(retained);
         }
         if outcome.is_err() {
@@ -255,17 +280,24 @@ impl Core {
     /// Publishes a message that no connection sent: a will, a `$SYS` figure.
     pub(crate) fn publish(&self, message: &Message, qos: QoS, retain: bool, publisher_id: &Arc<str>) {
         self.tell_peers(message, qos, retain);
-        self.publish_here(message, qos, retain, publisher_id);
+        self.publish_here(message, qos, retain, publisher_id, None);
     }
 
     /// Stores and routes a message on this node alone.
-    pub(crate) fn publish_here(&self, message: &Message, qos: QoS, retain: bool, publisher_id: &Arc<str>) {
+    pub(crate) fn publish_here(
+        &self,
+        message: &Message,
+        qos: QoS,
+        retain: bool,
+        publisher_id: &Arc<str>,
+        source: Option<Arc<Source>>,
+    ) {
         if retain {
             // A full store was counted; receivers that are subscribed now still get it.
-            self.retain(message, qos, publisher_id).ok();
+            self.retain(message, qos, publisher_id, source).ok();
         }
         let topic = TopicName::assume_valid(message.topic());
-        let route = self.index.route(topic, message.publisher());
+        let route = self.route(topic, message.publisher());
         let mut touched = Touched::default();
         self.deliver(&route, message, qos, retain, self.now(), &mut touched);
         touched.wake();
@@ -290,8 +322,19 @@ impl Core {
             (qos, retain) = (changed.qos, changed.retain);
             message = Message::new(topic, properties, &changed.payload, outbox.key, message.expires_at());
         }
+        let identity = outbox.identity();
+        let refused = identity.as_ref().is_some_and(|identity| {
+            let topic = TopicName::assume_valid(message.topic());
+            refuse_publish(self, identity, topic, qos, retain).is_some()
+        });
+        if refused {
+            let reason = DropReason::PublishNotAuthorized;
+            return self.drops.record_for(&self.metrics, reason, client_id, message.topic(), qos);
+        }
         self.metrics.wills_published.add(1);
-        self.publish(&message, qos, retain, client_id);
+        let source = identity.map(|identity| source_of(&identity));
+        self.tell_peers(&message, qos, retain);
+        self.publish_here(&message, qos, retain, client_id, source);
         self.hooks.tell(Events::WILL_SENT, |hook| hook.will_sent(client_id, &message));
     }
 
@@ -333,7 +376,12 @@ impl Core {
             _ => None,
         };
         let (topic, publisher) = (delivery.message.topic(), delivery.message.publisher());
-        match group.and_then(|group| self.choose(&group, topic, publisher)) {
+        let chosen = group.and_then(|group| {
+            let name = TopicName::assume_valid(topic);
+            let denied = self.denied_members(std::slice::from_ref(&group), name);
+            self.choose(&group, topic, publisher, &denied)
+        });
+        match chosen {
             Some(target) => {
                 let retain = delivery.hop.retain;
                 self.push(&target, &delivery.message, delivery.hop.qos, retain, self.now(), touched);

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::DefaultHashBuilder;
+use mqtt_session::Rights;
 use parking_lot::RwLock;
 
 use crate::SharedStrategy;
 use crate::index::{Member, Target};
+use crate::outbox::Outbox;
 
 /// A shared subscription: one share name with one filter (section 4.8.2).
 #[derive(Debug)]
@@ -53,15 +55,41 @@ impl Group {
         (members.len() < before, members.is_empty())
     }
 
-    /// The member that gets a message; `None` if there is none.
-    pub(crate) fn choose(&self, strategy: SharedStrategy, topic: &str, publisher: u64) -> Option<Target> {
+    /// Outboxes of all members.
+    pub(crate) fn outboxes(&self) -> Vec<Arc<Outbox>> {
+        self.members.read().iter().map(|member| member.outbox.clone()).collect()
+    }
+
+    /// The member that gets a message; `None` if there is none. Sessions in `denied` do not count.
+    pub(crate) fn choose(
+        &self,
+        strategy: SharedStrategy,
+        topic: &str,
+        publisher: u64,
+        denied: &[u64],
+    ) -> Option<Target> {
         let members = self.members.read();
+        if denied.is_empty() {
+            return self.choose_among(&members, strategy, topic, publisher);
+        }
+        let may = |member: &&Member| !denied.contains(&member.outbox.key);
+        let members: Vec<Member> = members.iter().filter(may).cloned().collect();
+        self.choose_among(&members, strategy, topic, publisher)
+    }
+
+    fn choose_among(
+        &self,
+        members: &[Member],
+        strategy: SharedStrategy,
+        topic: &str,
+        publisher: u64,
+    ) -> Option<Target> {
         let member = match strategy {
-            SharedStrategy::RoundRobin => self.next_in_turn(&members),
-            SharedStrategy::Random => pick(&members, self.hash(&self.take_turn())),
-            SharedStrategy::HashClient => pick(&members, self.hash(&publisher)),
-            SharedStrategy::HashTopic => pick(&members, self.hash(topic)),
-            SharedStrategy::Sticky => self.stick(&members),
+            SharedStrategy::RoundRobin => self.next_in_turn(members),
+            SharedStrategy::Random => pick(members, self.hash(&self.take_turn())),
+            SharedStrategy::HashClient => pick(members, self.hash(&publisher)),
+            SharedStrategy::HashTopic => pick(members, self.hash(topic)),
+            SharedStrategy::Sticky => self.stick(members),
         }?;
         Some(self.target(member))
     }
@@ -73,12 +101,18 @@ impl Group {
             retain_as_published: member.subscription.options.retain_as_published,
             subscription_ids: member.subscription.identifier.map(|id| Arc::from([id])),
             share: self.key,
+            rights: Rights::ALL,
         }
     }
 
     /// The member in the place that `choose` picks from their client identifiers.
-    pub(crate) fn choose_by(&self, choose: impl FnOnce(&[&str]) -> Option<usize>) -> Option<Target> {
-        let members = self.members.read().clone(); // a hook is not called under a lock
+    pub(crate) fn choose_by(
+        &self,
+        denied: &[u64],
+        choose: impl FnOnce(&[&str]) -> Option<usize>,
+    ) -> Option<Target> {
+        let mut members = self.members.read().clone(); // a hook is not called under a lock
+        members.retain(|member| !denied.contains(&member.outbox.key));
         let ids: Vec<&str> = members.iter().map(|member| &*member.outbox.client_id).collect();
         choose(&ids).and_then(|place| members.get(place)).map(|member| self.target(member))
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hashbrown::HashMap;
 use mqtt_codec::QoS;
-use mqtt_session::Subscription;
+use mqtt_session::{Rights, Subscription};
 use mqtt_topic::{FilterTree, TopicFilter, TopicName};
 use parking_lot::{Mutex, RwLock};
 
@@ -67,6 +67,8 @@ pub(crate) struct Member {
 pub(crate) struct Route {
     pub(crate) targets: Box<[Target]>,
     pub(crate) groups: Box<[Arc<Group>]>,
+    /// Members of the groups that may not get the topic.
+    pub(crate) denied: Box<[u64]>,
 }
 
 /// One session on a route: all its matching subscriptions joined.
@@ -79,6 +81,8 @@ pub(crate) struct Target {
     pub(crate) subscription_ids: Option<Arc<[u32]>>,
     /// The group that chose it; 0 for none.
     pub(crate) share: u64,
+    /// What it may get on this topic.
+    pub(crate) rights: Rights,
 }
 
 impl Route {
@@ -108,7 +112,8 @@ impl Index {
         self.generation.load(Ordering::Acquire)
     }
 
-    fn changed(&self) {
+    /// Something has changed that routes depend on.
+    pub(crate) fn changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }
 
@@ -169,12 +174,18 @@ impl Index {
         drop(state);
         members.sort_unstable_by_key(|(_, key)| *key);
         let targets = members.chunk_by(|(_, a), (_, b)| a == b).map(Target::join).collect();
-        Route { targets, groups: groups.into() }
+        Route { targets, groups: groups.into(), denied: Box::default() }
     }
 
     /// The member of a group that gets a message; `None` if the group has none.
-    pub(crate) fn choose(&self, group: &Group, topic: &str, publisher: u64) -> Option<Target> {
-        group.choose(self.strategy, topic, publisher)
+    pub(crate) fn choose(
+        &self,
+        group: &Group,
+        topic: &str,
+        publisher: u64,
+        denied: &[u64],
+    ) -> Option<Target> {
+        group.choose(self.strategy, topic, publisher, denied)
     }
 
     pub(crate) fn group(&self, key: u64) -> Option<Arc<Group>> {
@@ -235,6 +246,7 @@ impl Target {
             retain_as_published: subscriptions().any(|s| s.options.retain_as_published),
             subscription_ids: if ids.is_empty() { None } else { Some(ids.into()) },
             share: 0,
+            rights: Rights::ALL,
         }
     }
 }

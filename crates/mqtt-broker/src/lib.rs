@@ -3,27 +3,31 @@
 mod access;
 mod alarms;
 mod broker;
+mod bucket;
 mod certificates;
 mod client;
 mod clients;
 mod connection;
 mod core;
 mod drops;
+mod gate;
 mod group;
 mod hooks;
 mod index;
 mod listening;
 mod load;
 mod local;
+mod memory;
 mod metrics;
 mod outbox;
 mod peers;
+mod restrict;
 mod settings;
 mod sweep;
 mod sys;
 mod timetable;
 
-pub use access::{Access, AnonymousOnly, Identity, Login};
+pub use access::{Access, AnonymousOnly, Details, Grant, Identity, Login};
 pub use broker::{Broker, Builder, StartError};
 pub use client::{
     Answers, Client, ClientDetails, ClientEntry, InjectError, InjectOptions, UnknownClient, WillDetails,

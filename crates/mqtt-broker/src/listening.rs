@@ -1,6 +1,7 @@
 //! Where connections come in: listeners, their rules, and the count of what is open.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::connection::{Connection, Peer, serve, welcome};
 use crate::core::Core;
+use crate::gate::{Handshake, Visit};
 
 /// A place where connections come in. More fields may come: start with [`ListenerSettings::new`].
 #[derive(Clone, Debug)]
@@ -117,12 +119,19 @@ impl Listening {
             };
             match accepted {
                 Ok(incoming) => {
+                    let address = incoming.peer().ip();
                     let Some(place) = Place::take(&core, &open, Some(&self)) else { continue };
+                    let Some((visit, handshake)) = enter(&core, Some(address)) else { continue };
                     let scheme = self.url().scheme();
-                    let opening = Box::pin(opening(core.clone(), incoming, self.rules.clone(), scheme));
+                    let opening = opening(core.clone(), incoming, self.rules.clone(), scheme);
+                    let opening = Box::pin(async move {
+                        let opened = opening.await;
+                        drop(handshake);
+                        opened
+                    });
                     tokio::spawn(async move {
                         serve(opening).await;
-                        drop(place);
+                        drop((place, visit));
                     });
                 }
                 Err(error) => {
@@ -132,6 +141,17 @@ impl Listening {
             }
         }
     }
+}
+
+/// Whether a new connection is looked at at all; counted if not.
+pub(crate) fn enter(core: &Core, address: Option<IpAddr>) -> Option<(Option<Box<Visit>>, Handshake)> {
+    let knocks = !core.memory.is_over() && address.is_none_or(|address| core.access.may_knock(address));
+    let entered = if knocks { core.gate.enter(&core.settings.limits, address, core.now()) } else { None };
+    if entered.is_none() {
+        core.metrics.connections_refused.add(1);
+        tracing::debug!(?address, "connection refused");
+    }
+    entered
 }
 
 /// From the accepted socket to an admitted client.

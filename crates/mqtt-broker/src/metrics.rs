@@ -77,6 +77,12 @@ counters! {
     violations,
     /// Connections ended because nothing was heard for one and a half keep-alive intervals.
     keep_alive_timeouts,
+    /// Connections ended because their login, or the longest time that one may last, was over.
+    connections_expired,
+    /// Clients disconnected because access rules changed.
+    clients_revoked,
+    /// Subscriptions ended because access rules changed.
+    subscriptions_revoked,
     /// Wills published.
     wills_published,
 }

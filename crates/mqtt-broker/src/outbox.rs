@@ -10,7 +10,9 @@ use futures_util::task::AtomicWaker;
 use mqtt_codec::QoS;
 use mqtt_session::{Batch, Delivery, DropReason, Layout};
 use mqtt_store::{Pushed, Queue, QueueLimits};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
+
+use crate::access::Identity;
 
 /// Where the messages for one session wait, whether its client is connected or not.
 #[derive(Debug)]
@@ -34,6 +36,8 @@ pub(crate) struct Outbox {
     in_batches: AtomicU8,
     /// Messages to this session that were discarded, for any reason.
     pub(crate) dropped: AtomicU64,
+    /// Who has the session; `None` for a client inside the program, whom no rule concerns.
+    identity: RwLock<Option<Arc<Identity>>>,
 }
 
 #[derive(Debug)]
@@ -158,6 +162,7 @@ impl Outbox {
             online: AtomicBool::new(false),
             in_batches: AtomicU8::new(NO_BATCHES),
             dropped: AtomicU64::new(0),
+            identity: RwLock::new(None),
         }
     }
 
@@ -168,6 +173,16 @@ impl Outbox {
 
     fn limits<'a>(&'a self, common: &'a OutboxLimits) -> &'a OutboxLimits {
         self.own_limits.as_deref().unwrap_or(common)
+    }
+
+    /// Remembers whose session it is.
+    pub(crate) fn set_identity(&self, identity: &Arc<Identity>) {
+        *self.identity.write() = Some(identity.clone());
+    }
+
+    /// Whose session it is.
+    pub(crate) fn identity(&self) -> Option<Arc<Identity>> {
+        self.identity.read().clone()
     }
 
     /// Adds a message for this session.

@@ -6,6 +6,8 @@ use mqtt_session::Policy;
 use mqtt_store::{QueueLimits, RetainedLimits};
 use mqtt_topic::TopicFilter;
 
+use crate::connection::Rates;
+
 /// Everything that a broker can be told, apart from its listeners and hooks.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -69,6 +71,28 @@ pub struct Limits {
     pub topic_bytes_max: usize,
     /// Whether QoS 0 messages wait for a client that is away.
     pub queue_qos0_offline: bool,
+    /// Connections of one address, or of one IPv6 /64; 0 for no limit.
+    pub connections_per_address_max: usize,
+    /// Connections of one user name; 0 for no limit.
+    pub connections_per_user_max: usize,
+    /// Connections accepted in a second, over all listeners; 0 for no limit.
+    pub connects_per_second_max: u32,
+    /// Connections accepted in a second from one address; 0 for no limit.
+    pub connects_per_address_per_second_max: u32,
+    /// Connections that have not been admitted yet; 0 for no limit.
+    pub handshakes_max: usize,
+    /// PUBLISH packets in a second that are read from one client; 0 for no limit. A faster one is not read from for
+    /// a while.
+    pub messages_per_second_max: u32,
+    /// Bytes of PUBLISH packets in a second that are read from one client; 0 for no limit.
+    pub publish_bytes_per_second_max: u32,
+    /// Bytes of the payload of a message. A larger one is refused with 0x97 and dropped.
+    pub payload_bytes_max: usize,
+    /// Time that a connection may last; then it is ended with reason 0xA0. `None` for no end.
+    pub connection_lifetime: Option<Duration>,
+    /// Bytes of memory of the whole process above which new connections, subscriptions and retained messages are
+    /// refused; 0 for no budget. Needs Linux.
+    pub memory_bytes_max: u64,
     /// Time that a client gets to read the last packet (a DISCONNECT) before its socket is closed.
     pub linger: Duration,
     /// Time that a shutdown waits for connections to end.
@@ -88,8 +112,27 @@ impl Default for Limits {
             topic_levels_max: 128,
             topic_bytes_max: 65_535,
             queue_qos0_offline: false,
+            connections_per_address_max: 0,
+            connections_per_user_max: 0,
+            connects_per_second_max: 0,
+            connects_per_address_per_second_max: 0,
+            handshakes_max: 20_000,
+            messages_per_second_max: 0,
+            publish_bytes_per_second_max: 0,
+            payload_bytes_max: 268_435_455,
+            connection_lifetime: None,
+            memory_bytes_max: 0,
             linger: Duration::from_secs(1),
             shutdown_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn rates(&self) -> Rates {
+        Rates {
+            messages_per_second: self.messages_per_second_max,
+            bytes_per_second: self.publish_bytes_per_second_max,
         }
     }
 }

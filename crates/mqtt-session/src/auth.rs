@@ -17,6 +17,11 @@ pub trait AuthenticationMethod: fmt::Debug + Send + Sync {
 pub trait Exchange: Send {
     /// Takes the client's next data and says how it goes on. Must not block.
     fn step(&mut self, data: &[u8]) -> Step;
+
+    /// The user name that the exchange has proved, if it is known from there and not from the CONNECT.
+    fn username(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// How an authentication goes on.

@@ -19,6 +19,10 @@ pub enum DropReason {
     SessionEnded,
     /// Its publisher may not publish to this topic.
     PublishNotAuthorized,
+    /// Its receiver may not get it: access rules on the topic, its QoS or its RETAIN flag.
+    ReceiveNotAuthorized,
+    /// Its payload is larger than a publisher may send.
+    PayloadTooLarge,
     /// The retained set holds as many messages or bytes as it may.
     RetainedFull,
     /// The receiver answered with an error ([MQTT-4.8.2-6] for shared subscriptions).
@@ -29,7 +33,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Expired,
         Self::TooLargeForReceiver,
         Self::QueueFullMessages,
@@ -38,6 +42,8 @@ impl DropReason {
         Self::ReceiverStalled,
         Self::SessionEnded,
         Self::PublishNotAuthorized,
+        Self::ReceiveNotAuthorized,
+        Self::PayloadTooLarge,
         Self::RetainedFull,
         Self::RefusedByReceiver,
         Self::Shutdown,
@@ -61,6 +67,8 @@ impl DropReason {
             Self::ReceiverStalled => "receiver_stalled",
             Self::SessionEnded => "session_ended",
             Self::PublishNotAuthorized => "publish_not_authorized",
+            Self::ReceiveNotAuthorized => "receive_not_authorized",
+            Self::PayloadTooLarge => "payload_too_large",
             Self::RetainedFull => "retained_full",
             Self::RefusedByReceiver => "refused_by_receiver",
             Self::Shutdown => "shutdown",

@@ -11,6 +11,6 @@ pub use journal::{Durability, Journal, Progress, SessionHead, SessionId, Transac
 pub use memory::MemoryStore;
 pub use queue::{MemoryQueue, Overflow, Pushed, Queue, QueueLimits};
 pub use store::{
-    Parked, Recovered, RetainOutcome, Retained, RetainedLimits, RetainedPage, RetainedTotals, Store,
+    Parked, Recovered, RetainOutcome, Retained, RetainedLimits, RetainedPage, RetainedTotals, Source, Store,
     StoreError,
 };

@@ -1,6 +1,7 @@
 //! The interface between the broker and what keeps its state.
 
 use core::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -17,6 +18,45 @@ pub struct Retained {
     pub message: Message,
     /// The quality of service that it was published with.
     pub qos: QoS,
+    /// Who published it, so that it can be withheld once they may not do so any more. `None`: nobody whom access
+    /// rules are about, or nobody knows.
+    pub source: Option<Arc<Source>>,
+}
+
+/// Who published a retained message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// Client identifier.
+    pub client_id: Box<str>,
+    /// User name; `None` for an anonymous client.
+    pub username: Option<Box<str>>,
+    /// The listener it came through.
+    pub listener: Box<str>,
+    /// Where it came from.
+    pub address: Option<IpAddr>,
+}
+
+impl Source {
+    /// As one text, for a store: MQTT's strings never hold U+0000, which separates the parts.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let username = self.username.as_deref().map(|name| format!("={name}")).unwrap_or_default();
+        let address = self.address.map(|address| address.to_string()).unwrap_or_default();
+        [&*self.client_id, &username, &*self.listener, &address].join("\0")
+    }
+
+    /// What [`to_text`](Self::to_text) wrote; `None` if it did not.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let parts: Vec<&str> = text.split('\0').collect();
+        let [client_id, username, listener, address] = parts[..] else { return None };
+        Some(Self {
+            client_id: client_id.into(),
+            username: username.strip_prefix('=').map(Into::into),
+            listener: listener.into(),
+            address: address.parse().ok(),
+        })
+    }
 }
 
 /// The session of a client that is away.
@@ -26,6 +66,8 @@ pub struct Parked {
     pub session: Session,
     /// When it ends; `None` for never.
     pub ends_at: Option<Instant>,
+    /// The user it belongs to; `None` for an anonymous client.
+    pub owner: Option<Box<str>>,
 }
 
 /// A session that was kept over a restart.

@@ -179,7 +179,7 @@ impl Rig {
     fn retain(&mut self, transaction: &mut Transaction) {
         let topic = format!("topic/{}", self.random.below(8));
         let payload = if self.random.below(4) == 0 { Vec::new() } else { self.payload() };
-        let retained = Retained { message: message(&topic, &payload), qos: QoS::AtLeastOnce };
+        let retained = Retained { message: message(&topic, &payload), qos: QoS::AtLeastOnce, source: None };
         self.store.retain_in(retained, None, transaction).expect("there is room");
         if payload.is_empty() {
             self.model.retained.remove(&topic);

@@ -12,6 +12,7 @@ mod name;
 mod name_levels;
 mod name_tree;
 mod order;
+mod relation;
 mod skip;
 mod slab;
 mod subscribers;

@@ -173,6 +173,31 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
         "Levels of a topic name or topic filter."),
     ("limits.topic_bytes_max", settings.limits.topic_bytes_max, Kind::integer(1, U16_MAX), Bytes,
         "Length of a topic name or topic filter."),
+    ("limits.connections_per_address_max", settings.limits.connections_per_address_max, Kind::at_least(0), None,
+        "Connections at a time from one address; a whole IPv6 /64 counts as one. 0 for no limit."),
+    ("limits.connections_per_user_max", settings.limits.connections_per_user_max, Kind::at_least(0), None,
+        "Connections at a time of one user name. One more is refused with reason 0x97. 0 for no limit."),
+    ("limits.connects_per_second_max", settings.limits.connects_per_second_max, Kind::integer(0, U32_MAX), None,
+        "Connections accepted in a second, over all listeners; a second's worth may come at once. Those beyond are \
+         closed at once. 0 for no limit."),
+    ("limits.connects_per_address_per_second_max", settings.limits.connects_per_address_per_second_max,
+        Kind::integer(0, U32_MAX), None,
+        "Connections accepted in a second from one address. 0 for no limit."),
+    ("limits.handshakes_max", settings.limits.handshakes_max, Kind::at_least(0), None,
+        "Connections that have not been admitted yet, over all listeners. One more is closed at once. 0 for no limit."),
+    ("limits.messages_per_second_max", settings.limits.messages_per_second_max, Kind::integer(0, U32_MAX), None,
+        "Messages in a second that are taken from one client. A client that sends more is not read from for a while; \
+         nothing is dropped. 0 for no limit."),
+    ("limits.publish_bytes_per_second_max", settings.limits.publish_bytes_per_second_max, Kind::integer(0, U32_MAX),
+        Bytes,
+        "Bytes of PUBLISH packets in a second that are taken from one client, in the same way. 0 for no limit."),
+    ("limits.payload_bytes_max", settings.limits.payload_bytes_max, Kind::at_least(0), Bytes,
+        "Size of the largest payload. A larger message is refused with reason 0x97 and dropped."),
+    ("limits.connection_lifetime_ms", settings.limits.connection_lifetime, Kind::at_least(0), Milliseconds,
+        "Time that a connection may last; an MQTT 5 client is then told 0xA0. 0 for no end."),
+    ("limits.memory_bytes_max", settings.limits.memory_bytes_max, Kind::at_least(0), Bytes,
+        "Memory of the whole process above which new connections, subscriptions and retained messages are refused, \
+         until it is below again. Needs Linux. 0 for no budget."),
     ("limits.linger_ms", settings.limits.linger, Kind::integer(0, DAY_MS), Milliseconds,
         "Time that a client gets to read the last packet (a DISCONNECT) before its connection is closed."),
     ("limits.shutdown_timeout_ms", settings.limits.shutdown_timeout, Kind::integer(0, DAY_MS), Milliseconds,
@@ -268,6 +293,16 @@ mod tests {
             subscriptions_max: _,
             topic_levels_max: _,
             topic_bytes_max: _,
+            connections_per_address_max: _,
+            connections_per_user_max: _,
+            connects_per_second_max: _,
+            connects_per_address_per_second_max: _,
+            handshakes_max: _,
+            messages_per_second_max: _,
+            publish_bytes_per_second_max: _,
+            payload_bytes_max: _,
+            connection_lifetime: _,
+            memory_bytes_max: _,
             queue_qos0_offline: _,
             linger: _,
             shutdown_timeout: _,
@@ -277,7 +312,7 @@ mod tests {
         let TopicRules { subscribe_denied: _, denial_reveals_reason: _ } = topics;
         let SysSettings { interval: _ } = sys;
 
-        let of_the_broker = 1 + (15 + 3) + 12 + 3 + 2 + 2 + 1 + 1;
+        let of_the_broker = 1 + (15 + 3) + 22 + 3 + 2 + 2 + 1 + 1;
         let is_own = |row: &&Row<Configuration>| ["", "log", "runtime"].contains(&row.split_key().0);
         assert_eq!(ROWS.iter().filter(|row| !is_own(row)).count(), of_the_broker);
     }

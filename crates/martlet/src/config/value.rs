@@ -244,7 +244,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(u16, u32, usize);
+integers!(u16, u32, u64, usize);
 
 impl Setting for NonZeroU16 {
     fn show(&self) -> Value {

@@ -11,10 +11,12 @@ use mqtt_session::{Completed, DropReason, Exchange, PACKET_BYTES_MAX, Protocol, 
 use super::End;
 use super::hooked;
 use super::publisher::Publisher;
+use super::rate::Meter;
 use super::replay::Replays;
 use crate::access::Identity;
 use crate::clients::Handle;
 use crate::core::Core;
+use crate::gate::Seat;
 use crate::hooks::{Events, Hooks};
 use crate::outbox::{Outbox, Taken};
 
@@ -39,7 +41,34 @@ pub(crate) struct Dialogue {
     /// Scratch for what is taken from the outbox; empty between turns.
     pub(super) batch: Vec<Taken>,
     pub(super) tally: Tally,
+    /// Messages in the outbox that came before its owner's rights were last looked at.
+    pub(super) unchecked: usize,
+    /// Only for those clients that have any.
+    pub(super) bounds: Option<Box<Bounds>>,
     pub(super) end: Option<End>,
+}
+
+/// What is limited for one client.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    /// When the connection ends at the latest, and with what reason.
+    pub(super) ends_at: Option<(Instant, ReasonCode)>,
+    pub(super) meter: Option<Meter>,
+    /// Its place among the connections of its user.
+    pub(super) seat: Option<Seat>,
+}
+
+impl Bounds {
+    /// `None` if nothing is limited.
+    pub(super) fn boxed(self) -> Option<Box<Self>> {
+        let any = self.ends_at.is_some() || self.meter.is_some() || self.seat.is_some();
+        any.then(|| Box::new(self))
+    }
+
+    /// When reading may go on, if it may not now.
+    pub(super) fn pause(&self, now: Instant) -> Option<Instant> {
+        self.meter.as_ref()?.pause(now)
+    }
 }
 
 /// What this connection has counted since it last told the broker.
@@ -79,11 +108,16 @@ impl Dialogue {
             self.end_with(End::Violation(violation));
         }
         self.tally.packets_sent += u64::from(out.len() > answered_from);
-        self.go_on(out, answered_from)
+        self.go_on(out, answered_from, now)
     }
 
     fn handle_frame(&mut self, frame: &[u8], now: Instant, out: &mut Vec<u8>) -> Result<(), Violation> {
         let packet = decode(frame, self.protocol.version())?;
+        if let Packet::Publish(_) = &packet
+            && let Some(meter) = self.bounds.as_mut().and_then(|bounds| bounds.meter.as_mut())
+        {
+            meter.count(frame.len(), now);
+        }
         if self.core.hooks.wants(Events::PACKET_RECEIVED) {
             return self.handle_inspected(packet, now, out);
         }
@@ -148,7 +182,14 @@ impl Dialogue {
                 self.protocol.send_auth(ReasonCode::ContinueAuthentication, Some(&data), out);
                 self.exchange = Some(exchange);
             }
-            Step::Success(data) => self.protocol.send_auth(ReasonCode::Success, data.as_deref(), out),
+            Step::Success(data) => {
+                let other =
+                    exchange.username().is_some_and(|name| self.identity.username.as_deref() != Some(name));
+                if other {
+                    return Err(Violation::new(ReasonCode::NotAuthorized, "MQTT-4.12.1-2"));
+                }
+                self.protocol.send_auth(ReasonCode::Success, data.as_deref(), out);
+            }
             Step::Failure(reason) => return Err(Violation::new(reason, "MQTT-4.12.1-2")),
         }
         Ok(())
@@ -156,7 +197,7 @@ impl Dialogue {
 
     fn start_exchange(&self) -> Result<Box<dyn Exchange>, Violation> {
         let name = self.protocol.authentication_method().unwrap_or_default();
-        let method = self.core.methods.get(name);
+        let method = self.core.method(name, &self.identity.listener);
         let method = method.ok_or(Violation::new(ReasonCode::BadAuthenticationMethod, "MQTT-4.12.0-1"))?;
         Ok(method.start(&self.identity.client_id, self.identity.username.as_deref()))
     }
@@ -176,6 +217,9 @@ impl Dialogue {
 
     /// Whether every receiver that this client feeds has room.
     pub(super) fn may_read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.bounds.as_ref().is_some_and(|bounds| bounds.pause(now).is_some()) {
+            return false;
+        }
         if self.waiting_for.is_empty() {
             return true;
         }
@@ -201,10 +245,9 @@ impl Dialogue {
     pub(super) fn deadline(&self) -> Option<Instant> {
         let silent = self.protocol.keep_alive().deadline();
         let stalled = if self.waiting_for.is_empty() { None } else { self.stall_deadline };
-        match (silent, stalled) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let paused = self.bounds.as_ref().and_then(|bounds| bounds.pause(self.core.now()));
+        let ends_at = self.bounds.as_ref().and_then(|bounds| bounds.ends_at).map(|(at, _)| at);
+        [silent, stalled, paused, ends_at].into_iter().flatten().min()
     }
 
     /// Whether the peer has been silent for one and a half keep-alive intervals ([MQTT-3.1.2-22]).

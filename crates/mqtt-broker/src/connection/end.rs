@@ -44,6 +44,7 @@ impl Connection {
         dialogue.count();
         let core = dialogue.core.clone();
         core.metrics.clients_connected.subtract(1);
+        let seat = dialogue.bounds.take();
         let (identity, cause) = (dialogue.identity.clone(), hooked::cause(&end));
         core.hooks.tell(Events::DISCONNECTED, |hook| hook.disconnected(&identity, cause));
         let needs_closing = match end {
@@ -53,6 +54,7 @@ impl Connection {
             _ => true,
         };
         settle(dialogue, end).await;
+        drop(seat);
         if needs_closing {
             close(link, &core).await;
         }
@@ -95,6 +97,8 @@ fn farewell(end: &End) -> Option<Refusal> {
         End::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout.into()),
         End::Ordered(Order::HandOver { .. }) => Some(ReasonCode::SessionTakenOver.into()),
         End::Ordered(Order::Disconnect(refusal)) => Some(refusal.clone()),
+        End::Ordered(Order::Recheck) => None, // never an end
+        End::Expired(reason) => Some((*reason).into()),
         End::Ordered(Order::ShutDown) => Some(ReasonCode::ServerShuttingDown.into()),
         End::Ordered(Order::Act(_)) => None, // carried out, never an end
         End::Panicked => Some(ReasonCode::UnspecifiedError.into()),
@@ -112,6 +116,10 @@ fn note_end(dialogue: &Dialogue, end: &End) {
         End::KeepAliveTimeout => {
             metrics.keep_alive_timeouts.add(1);
             tracing::info!(client_id, "client silent for too long");
+        }
+        End::Expired(reason) => {
+            metrics.connections_expired.add(1);
+            tracing::info!(client_id, %reason, "the time of a connection is over");
         }
         End::Panicked => tracing::error!(client_id, "the connection's task panicked"),
         End::PeerLeft => tracing::info!(client_id, "client left"),
@@ -139,7 +147,8 @@ pub(super) async fn give_back(
     let Finished { session, session_expiry_s, will } = protocol.finish();
     let replays = replays.into_rest();
     let client_id = outbox.client_id.clone();
-    if let Err(error) = core.store.park(&client_id, Parked { session, ends_at }) {
+    let owner = owner_of(&outbox);
+    if let Err(error) = core.store.park(&client_id, Parked { session, ends_at, owner }) {
         tracing::error!(client_id = &*client_id, %error, "a session cannot be kept");
     }
     let will = will.zip(will_at);
@@ -257,7 +266,8 @@ fn park(core: &Core, left: Left, handle: &Arc<Handle>) -> Option<Left> {
     for (delivery, reason) in outbox.go_offline(&core.outbox_limits) {
         core.dropped(reason, &outbox, &delivery);
     }
-    if let Err(error) = core.store.park(&outbox.client_id, Parked { session, ends_at }) {
+    let owner = owner_of(&outbox);
+    if let Err(error) = core.store.park(&outbox.client_id, Parked { session, ends_at, owner }) {
         tracing::error!(client_id = &*outbox.client_id, %error, "a session cannot be kept");
     }
     let epoch = core.index.new_key();
@@ -281,6 +291,11 @@ fn park(core: &Core, left: Left, handle: &Arc<Handle>) -> Option<Left> {
         core.publish_will(&will, &outbox);
     }
     None
+}
+
+/// The user that a session belongs to.
+fn owner_of(outbox: &Outbox) -> Option<Box<str>> {
+    outbox.identity()?.username.as_deref().map(Into::into)
 }
 
 /// A will that is due at once, or one that waits.

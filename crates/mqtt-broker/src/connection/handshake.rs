@@ -11,11 +11,14 @@ use mqtt_session::{
 };
 use tokio::sync::oneshot;
 
-use super::dialogue::{Dialogue, Tally};
+use super::dialogue::{Bounds, Dialogue, Tally};
+use super::rate::Meter;
+use super::recheck::end_of;
 use super::{End, Link, Peer, paths};
-use crate::access::{Identity, Login};
-use crate::clients::{HandedOver, Handle, Order, Slot};
+use crate::access::{Grant, Identity, Login};
+use crate::clients::{HandedOver, Handle, Order, OtherUsers, Slot};
 use crate::core::Core;
+use crate::gate::Seat;
 use crate::hooks::{Authentication, Events};
 use crate::outbox::{InBatches, Outbox};
 use crate::timetable::Due;
@@ -25,6 +28,9 @@ pub(super) struct Admission {
     opening: Opening,
     identity: Arc<Identity>,
     authentication_data: Option<Box<[u8]>>,
+    seat: Option<Seat>,
+    /// When the login ends.
+    expires_at: Option<std::time::Instant>,
 }
 
 /// Reads the CONNECT and decides. `None`: refused; what is to be said was written already.
@@ -71,49 +77,73 @@ async fn judge(
         return Err(ReasonCode::UnsupportedProtocolVersion.into()); // [MQTT-3.1.2-2]
     }
     let mut opening = Opening::accept(connect, &core.settings.policy, || core.assigned_client_id())?;
-    let username_proven = take_certified_name(&mut opening, peer)?;
+    let mut username_proven = take_certified_name(&mut opening, peer)?;
     let mut authentication_data = None;
     if let Some(name) = &opening.authentication_method {
-        let method = core.methods.get(name);
+        let method = core.method(name, &peer.listener);
         let method = method.ok_or(Violation::new(ReasonCode::BadAuthenticationMethod, "MQTT-4.12.0-1"))?;
-        authentication_data = authenticate(core, link, &**method, &opening).await?;
-    } else {
-        let login = Login {
-            client_id: &opening.client_id,
-            version: opening.version,
-            address: peer.address,
-            listener: &peer.listener,
-            certificate: peer.certificate.as_deref(),
-            username: opening.username.as_deref(),
-            username_proven,
-            password: opening.password.as_deref(),
-        };
-        match core.hooks.authenticate(&login).await {
-            Authentication::Admit => {}
-            Authentication::Refuse(refusal) => return Err(refusal),
-            Authentication::NoOpinion => core.access.authenticate(&login)?, // [MQTT-3.1.4-2]
+        let exchange = authenticate(core, link, &*method, &opening).await;
+        if exchange.is_err() {
+            core.access.exchange_failed(peer.address, opening.username.as_deref());
         }
+        let (data, proved) = exchange?;
+        authentication_data = data;
+        if proved.is_some() {
+            // The name in the CONNECT, if there is one, must not be another one than the one that was proved.
+            if opening.username.is_some() && opening.username != proved {
+                return Err(ReasonCode::NotAuthorized.into());
+            }
+            opening.username = proved;
+        }
+        username_proven = true;
     }
+    let login = Login {
+        client_id: &opening.client_id,
+        version: opening.version,
+        address: peer.address,
+        listener: &peer.listener,
+        certificate: peer.certificate.as_deref(),
+        username: opening.username.as_deref(),
+        username_proven,
+        password: opening.password.as_deref(),
+        method: opening.authentication_method.as_deref(),
+    };
+    let asked = if login.method.is_some() {
+        Authentication::NoOpinion
+    } else {
+        core.hooks.authenticate(&login).await
+    };
+    let mut grant = match asked {
+        Authentication::Admit => Grant::named(login.username),
+        Authentication::Refuse(refusal) => return Err(refusal),
+        Authentication::NoOpinion => core.access.authenticate(&login).await?, // [MQTT-3.1.4-2]
+    };
     if core.hooks.wants(Events::CONNECT) {
+        let shown = opening.username.clone();
         core.hooks.connect(peer, &mut opening).await?;
+        if opening.username != shown {
+            grant.username = opening.username.as_deref().map(Into::into);
+        }
     }
     let identity = Arc::new(Identity {
         client_id: (&*opening.client_id).into(),
-        username: opening.username.as_deref().map(Into::into),
+        username: grant.username,
         address: peer.address,
         listener: peer.listener.clone(),
         certificate: peer.certificate.clone(),
         privileged: false,
+        details: grant.details,
     });
     if let Some(will) = &opening.will
-        && let Some(reason) = paths::refusal(core, &identity, will.topic())
+        && let Some(reason) = paths::refuse_publish(core, &identity, will.topic(), will.qos, will.retain)
     {
         return Err(reason.into()); // a will is published with the rights of its client
     }
     if let Some(peers) = &core.peers {
         peers.claim_session(&opening.client_id).await?;
     }
-    Ok(Admission { opening, identity, authentication_data })
+    let seat = core.gate.seat(&core.settings.limits, identity.username.as_ref())?;
+    Ok(Admission { opening, identity, authentication_data, seat, expires_at: grant.expires_at })
 }
 
 /// Replaces the user name by that of the certificate where the listener says so; whether it did. A client without a
@@ -127,19 +157,22 @@ fn take_certified_name(opening: &mut Opening, peer: &Peer) -> Result<bool, Refus
     Ok(true)
 }
 
-/// Enhanced authentication before the CONNACK (section 4.12). Returns the method's last data.
+/// The method's last data, and the user name that it has proved.
+type Proved = (Option<Box<[u8]>>, Option<Box<str>>);
+
+/// Enhanced authentication before the CONNACK (section 4.12).
 async fn authenticate(
     core: &Core,
     link: &mut Link,
     method: &dyn AuthenticationMethod,
     opening: &Opening,
-) -> Result<Option<Box<[u8]>>, Violation> {
+) -> Result<Proved, Violation> {
     let mut exchange = method.start(&opening.client_id, opening.username.as_deref());
     let mut step = exchange.step(opening.authentication_data.as_deref().unwrap_or_default());
     let mut frame = Vec::new();
     loop {
         match step {
-            Step::Success(data) => return Ok(data),
+            Step::Success(data) => return Ok((data, exchange.username().map(Into::into))),
             Step::Failure(reason) => return Err(Violation::new(reason, "MQTT-4.12.0-4")),
             Step::Continue(data) => write_challenge(method.name(), &data, link.writer.buffer()),
         }
@@ -177,10 +210,22 @@ fn write_challenge(method: &str, data: &[u8], out: &mut Vec<u8>) {
 
 /// Opens the session and writes the CONNACK. `None` if no session can be had.
 pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission) -> Option<Dialogue> {
-    let Admission { mut opening, identity, authentication_data } = admission;
+    let Admission { mut opening, identity, authentication_data, seat, expires_at } = admission;
     let policy = &core.settings.policy;
-    let handle = Arc::new(Handle::default());
-    let kept = take_session(core, &identity.client_id, opening.clean_start, &handle).await;
+    let handle = Arc::new(Handle::new(&identity));
+    let kept = match take_session(core, &identity.client_id, opening.clean_start, &handle).await {
+        Ok(kept) => kept,
+        Err(OtherUsers) => {
+            tracing::info!(
+                client_id = &*identity.client_id,
+                "client refused: another user has this identifier"
+            );
+            let refusal = ReasonCode::ClientIdentifierNotValid.into();
+            let bytes_max = opening.theirs.maximum_packet_size_bytes;
+            write_refusal(opening.version, &refusal, bytes_max, link.writer.buffer());
+            return None;
+        }
+    };
     let session_present = kept.is_some(); // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
     let kept = match kept {
         Some(kept) => kept,
@@ -205,9 +250,19 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     let resumed_from = out.len();
     let dropped = if admitted.is_ok() { protocol.resume(now, out) } else { Vec::new() };
     tally.count_sent(&out[resumed_from..], opening.version);
+    kept.outbox.set_identity(&identity);
+    if session_present && core.access.restricts_receiving() {
+        core.index.changed(); // what the session may get may be different from now on
+    }
     kept.outbox.go_online(in_batches(core, &protocol));
     note_arrival(core, &identity, &opening, session_present);
     core.hooks.tell(Events::SESSION_ESTABLISHED, |hook| hook.session_established(&identity, session_present));
+    let limits = &core.settings.limits;
+    let bounds = Bounds {
+        ends_at: end_of(expires_at, limits.connection_lifetime, now),
+        meter: Meter::new(limits.rates(), now),
+        seat,
+    };
     let mut dialogue = Dialogue {
         core: core.clone(),
         protocol,
@@ -222,8 +277,13 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         exchange: None,
         batch: Vec::new(),
         tally,
+        unchecked: 0,
+        bounds: bounds.boxed(),
         end: None,
     };
+    if session_present {
+        dialogue.recheck_session();
+    }
     dialogue.count_undeliverable(dropped);
     if admitted.is_err() {
         dialogue.end_with(End::Violation(Violation::new(ReasonCode::PacketTooLarge, "MQTT-3.1.2-24")));
@@ -263,8 +323,9 @@ async fn take_session(
     client_id: &Arc<str>,
     clean_start: bool,
     handle: &Arc<Handle>,
-) -> Option<HandedOver> {
-    match core.clients.claim(client_id, handle)? {
+) -> Result<Option<HandedOver>, OtherUsers> {
+    let Some(previous) = core.clients.claim(client_id, handle)? else { return Ok(None) };
+    Ok(match previous {
         Slot::Online(previous) => {
             core.metrics.sessions_taken_over.add(1);
             core.hooks.tell(Events::SESSION_TAKEN_OVER, |hook| hook.session_taken_over(client_id));
@@ -286,11 +347,11 @@ async fn take_session(
             let Ok(Some(parked)) = core.store.unpark(client_id) else {
                 // Session present must tell the truth: what cannot be read is not there.
                 core.end_session(Session::default(), &away.outbox);
-                return None;
+                return Ok(None);
             };
             Some(HandedOver { session: parked.session, outbox: away.outbox, replays: away.replays })
         }
-    }
+    })
 }
 
 pub(super) fn new_session(core: &Core, client_id: &Arc<str>) -> Result<HandedOver, mqtt_store::StoreError> {

@@ -90,10 +90,15 @@ impl Dialogue {
     }
 
     /// The answers of a packet have been written. Whether the next one may be handled.
-    pub(super) fn go_on(&mut self, out: &mut Vec<u8>, answered_from: usize) -> ControlFlow<()> {
+    pub(super) fn go_on(&mut self, out: &mut Vec<u8>, answered_from: usize, now: Instant) -> ControlFlow<()> {
         self.show(out, answered_from);
         let congested = self.publisher.as_ref().is_some_and(|publisher| publisher.is_congested());
-        if self.end.is_none() && !congested { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        let paused = self.bounds.as_ref().is_some_and(|bounds| bounds.pause(now).is_some());
+        if self.end.is_none() && !congested && !paused {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     }
 }
 
@@ -106,7 +111,8 @@ pub(super) fn cause(end: &End) -> DisconnectCause {
         End::KeepAliveTimeout => DisconnectCause::KeepAliveTimeout,
         End::Ordered(Order::HandOver { .. }) => DisconnectCause::TakenOver,
         End::Ordered(Order::Disconnect(refusal)) => DisconnectCause::Ordered(refusal.reason),
-        End::Ordered(Order::ShutDown | Order::Act(_)) => DisconnectCause::Shutdown,
+        End::Expired(reason) => DisconnectCause::Ordered(*reason),
+        End::Ordered(Order::ShutDown | Order::Act(_) | Order::Recheck) => DisconnectCause::Shutdown,
         End::Panicked => DisconnectCause::Panicked,
     }
 }

@@ -175,20 +175,22 @@ fn opening(core: &Core, client_id: &Arc<str>, session_expiry_s: u32) -> Opening 
 
 /// A session without a connection. Its outbox stays as it is for clients that are away.
 fn lent(core: &Arc<Core>, mut opening: Opening, kept: HandedOver, handle: Arc<Handle>) -> Dialogue {
-    let identity = Identity {
+    let unknown = || Identity {
         client_id: kept.outbox.client_id.clone(),
         username: None,
         address: None,
         listener: Arc::default(),
         certificate: None,
         privileged: false,
+        details: None,
     };
+    let identity = kept.outbox.identity().unwrap_or_else(|| Arc::new(unknown()));
     Dialogue {
         protocol: Protocol::broker(&mut opening, &core.settings.policy, kept.session, core.now()),
         core: core.clone(),
         outbox: kept.outbox,
         handle,
-        identity: Arc::new(identity),
+        identity,
         publisher: None,
         waiting_for: Vec::new(),
         stall_deadline: None,
@@ -197,6 +199,8 @@ fn lent(core: &Arc<Core>, mut opening: Opening, kept: HandedOver, handle: Arc<Ha
         exchange: None,
         batch: Vec::new(),
         tally: Tally::default(),
+        unchecked: 0,
+        bounds: None,
         end: None,
     }
 }

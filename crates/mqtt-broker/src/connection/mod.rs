@@ -7,6 +7,8 @@ mod hooked;
 mod injecting;
 mod paths;
 mod publisher;
+mod rate;
+mod recheck;
 mod replay;
 mod run;
 mod sending;
@@ -32,7 +34,8 @@ use crate::hooks::{Events, Hooks};
 use crate::listening::ListenerRules;
 pub(crate) use dialogue::Dialogue;
 pub(crate) use injecting::{Injection, Refused, act_on};
-pub(crate) use paths::refusal as refuse_topic;
+pub(crate) use paths::refuse_publish;
+pub(crate) use rate::Rates;
 pub(crate) use replay::{Next, Replay, Replays};
 pub(crate) use subscribing::refuse_filter;
 
@@ -83,6 +86,8 @@ enum End {
     Violation(Violation),
     /// Nothing was heard for too long.
     KeepAliveTimeout,
+    /// Its login, or the longest time that a connection may last, is over.
+    Expired(ReasonCode),
     /// Somebody in the broker decided so.
     Ordered(Order),
     /// Our own mistake: the task panicked.
@@ -185,9 +190,18 @@ impl Connection {
             if self.dialogue.end.is_none()
                 && let Some(order) = self.dialogue.handle.take_order()
             {
-                let Order::Act(Act(work)) = order else { return Poll::Ready(End::Ordered(order)) };
-                work(&mut self.dialogue, now);
-                self.dialogue.burst_over(now);
+                match order {
+                    Order::Act(Act(work)) => {
+                        work(&mut self.dialogue, now);
+                        self.dialogue.burst_over(now);
+                    }
+                    Order::Recheck => {
+                        if let Some(end) = self.dialogue.recheck() {
+                            return Poll::Ready(end);
+                        }
+                    }
+                    order => return Poll::Ready(End::Ordered(order)),
+                }
                 acted = true;
             }
             let written = self.poll_output(cx, now);
@@ -201,7 +215,11 @@ impl Connection {
                 }
                 return Poll::Pending;
             }
-            if self.dialogue.is_silent(self.dialogue.core.now()) {
+            let now = self.dialogue.core.now();
+            if let Some(end) = self.dialogue.expired(now) {
+                return Poll::Ready(end);
+            }
+            if self.dialogue.is_silent(now) {
                 return Poll::Ready(End::KeepAliveTimeout);
             }
         }

@@ -1,7 +1,8 @@
 //! Where a client's messages lead: looked up once per topic, kept while the index does not change.
 
 use hashbrown::HashMap;
-use mqtt_codec::ReasonCode;
+use mqtt_codec::{QoS, ReasonCode};
+use mqtt_session::Rights;
 use mqtt_topic::TopicName;
 
 use crate::access::Identity;
@@ -12,7 +13,10 @@ use crate::index::Route;
 #[derive(Debug)]
 pub(super) struct Path {
     topic: Box<str>,
+    /// Why nothing may be published there.
     pub(super) refused: Option<ReasonCode>,
+    /// What may be published there.
+    pub(super) rights: Rights,
     pub(super) route: Route,
 }
 
@@ -92,23 +96,43 @@ impl Paths {
 
 impl Path {
     fn look_up(core: &Core, identity: &Identity, key: u64, topic: TopicName<&str>) -> Self {
-        let refused = refusal(core, identity, topic);
-        let route = if refused.is_some() { Route::default() } else { core.index.route(topic, key) };
-        Self { topic: topic.as_str().into(), refused, route }
+        let (refused, rights) = match publish_rights(core, identity, topic) {
+            Ok(rights) => (None, rights),
+            Err(reason) => (Some(reason), Rights::NONE),
+        };
+        let route = if refused.is_some() { Route::default() } else { core.route(topic, key) };
+        Self { topic: topic.as_str().into(), refused, rights, route }
     }
 }
 
-/// Why a client may not publish to a topic; `None` if it may.
-pub(crate) fn refusal(core: &Core, identity: &Identity, topic: TopicName<&str>) -> Option<ReasonCode> {
+/// Why a client may not publish such a message; `None` if it may.
+pub(crate) fn refuse_publish(
+    core: &Core,
+    identity: &Identity,
+    topic: TopicName<&str>,
+    qos: QoS,
+    retain: bool,
+) -> Option<ReasonCode> {
+    match publish_rights(core, identity, topic) {
+        Ok(rights) => (!rights.allow(qos, retain)).then_some(ReasonCode::NotAuthorized),
+        Err(reason) => Some(reason),
+    }
+}
+
+/// What a client may publish to a topic, or why nothing.
+fn publish_rights(core: &Core, identity: &Identity, topic: TopicName<&str>) -> Result<Rights, ReasonCode> {
     if identity.privileged {
-        return None;
+        return Ok(Rights::ALL);
     }
     let limits = &core.settings.limits;
     let text = topic.as_str();
     if text.len() > limits.topic_bytes_max || topic.levels().count() > limits.topic_levels_max {
-        return Some(ReasonCode::TopicNameInvalid);
+        return Err(ReasonCode::TopicNameInvalid);
     }
     // The broker's own tree is not for clients (section 4.7.2).
-    let reserved = text == "$SYS" || text.starts_with("$SYS/");
-    (reserved || !core.access.may_publish(identity, topic)).then_some(ReasonCode::NotAuthorized)
+    if text == "$SYS" || text.starts_with("$SYS/") {
+        return Err(ReasonCode::NotAuthorized);
+    }
+    let rights = core.access.publish_rights(identity, topic);
+    if rights.is_none() { Err(ReasonCode::NotAuthorized) } else { Ok(rights) }
 }

@@ -1,15 +1,19 @@
 //! A client's publications: authorise, retain, route.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::{QoS, ReasonCode};
 use mqtt_session::{DropReason, InboundPublish, is_batchable};
 
+use mqtt_store::Source;
+
 use super::paths::{Path, Paths};
 use super::run::Run;
 use crate::access::Identity;
 use crate::core::{Core, Touched};
+use crate::restrict::source_of;
 
 /// The publishing half of a client.
 pub(super) struct Publisher {
@@ -19,6 +23,7 @@ pub(super) struct Publisher {
     key: u64,
     /// Whether its acknowledgements carry reasons; without, what cannot be kept is still delivered.
     refusals_are_heard: bool,
+    source: OnceCell<Arc<Source>>,
     paths: Paths,
     run: Run,
     pub(super) touched: Touched,
@@ -27,7 +32,8 @@ pub(super) struct Publisher {
 impl Publisher {
     pub(super) fn new(core: Arc<Core>, identity: Arc<Identity>, key: u64, refusals_are_heard: bool) -> Self {
         let (paths, run, touched) = (Paths::default(), Run::new(), Touched::default());
-        Self { core, identity, key, refusals_are_heard, paths, run, touched }
+        let source = OnceCell::new();
+        Self { core, identity, key, refusals_are_heard, source, paths, run, touched }
     }
 
     /// Routes one message; the reason is what its acknowledgement says, which must not leave before
@@ -36,8 +42,16 @@ impl Publisher {
         let number = self.find_path(publish, now);
         let path = self.paths.path(number);
         if let Some(reason) = path.refused {
-            self.refuse(publish);
+            self.refuse(publish, DropReason::PublishNotAuthorized);
             return reason;
+        }
+        if !path.rights.is_all() && !path.rights.allow(publish.qos, publish.retain) {
+            self.refuse(publish, DropReason::PublishNotAuthorized);
+            return ReasonCode::NotAuthorized;
+        }
+        if publish.payload.len() > self.core.settings.limits.payload_bytes_max {
+            self.refuse(publish, DropReason::PayloadTooLarge);
+            return ReasonCode::QuotaExceeded;
         }
         if self.core.peers.is_none() {
             if path.route.is_empty() && !publish.retain {
@@ -94,7 +108,8 @@ impl Publisher {
         let core = &self.core;
         let Path { route, .. } = self.paths.path(number);
         let message = publish.message(self.key);
-        let kept = !publish.retain || core.retain(&message, publish.qos, &self.identity.client_id).is_ok();
+        let kept = !publish.retain
+            || core.retain(&message, publish.qos, &self.identity.client_id, self.source()).is_ok();
         if !kept && self.refusals_are_heard && publish.qos > QoS::AtMostOnce {
             return ReasonCode::QuotaExceeded; // refused as a whole: the publisher may try again
         }
@@ -105,14 +120,19 @@ impl Publisher {
         if somebody { ReasonCode::Success } else { unmatched(publish.qos) }
     }
 
-    fn refuse(&self, publish: &InboundPublish<'_>) {
+    fn refuse(&self, publish: &InboundPublish<'_>, reason: DropReason) {
         let (core, id, topic) = (&self.core, &self.identity.client_id, publish.topic.as_str());
-        core.drops.record_for(&core.metrics, DropReason::PublishNotAuthorized, id, topic, publish.qos);
+        core.drops.record_for(&core.metrics, reason, id, topic, publish.qos);
     }
 
     /// Whether a receiver is over its budget, so that this client has to wait.
     pub(super) fn is_congested(&self) -> bool {
         !self.touched.congested.is_empty()
+    }
+
+    /// The publisher of retained messages, made with the first one.
+    fn source(&self) -> Option<Arc<Source>> {
+        Some(self.source.get_or_init(|| source_of(&self.identity)).clone())
     }
 
     /// After a read burst: hands over what was collected and wakes the receivers, once each.

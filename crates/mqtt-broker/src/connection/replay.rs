@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
+use mqtt_codec::QoS;
 use mqtt_session::{Delivery, Hop, Subscription};
 use mqtt_store::{Retained, RetainedPage, Store, StoreError};
 use mqtt_topic::{TopicFilter, TopicName};
@@ -123,12 +124,24 @@ impl Replay {
     }
 
     /// The next message, which stays here until [`advance`](Self::advance).
-    pub(crate) fn peek(&mut self, store: &dyn Store, session: u64, now: Instant) -> Result<Next, StoreError> {
+    pub(crate) fn peek(
+        &mut self,
+        store: &dyn Store,
+        session: u64,
+        may: &dyn Fn(&Retained, QoS) -> bool,
+        now: Instant,
+    ) -> Result<Next, StoreError> {
+        let mut skipped = false;
         loop {
             if let Some(retained) = self.page.last() {
                 let own = retained.message.publisher() == session;
                 if own && self.subscription.options.no_local {
                     self.page.pop(); // [MQTT-3.8.3-3]
+                    continue;
+                }
+                if !may(retained, retained.qos.min(self.subscription.options.qos)) {
+                    self.page.pop();
+                    skipped = true;
                     continue;
                 }
                 return Ok(Next::Message(self.delivery(retained)));
@@ -138,6 +151,9 @@ impl Replay {
                 Progress::After(topic) => Some(topic),
                 Progress::Complete => return Ok(Next::End),
             };
+            if skipped {
+                return Ok(Next::Pause); // a page of what it may not get is work enough for one turn
+            }
             let page = store.scan_retained(&self.filter.as_ref(), after, PAGE_MESSAGES, now)?;
             self.turn(page);
             if self.page.is_empty() && !matches!(self.progress, Progress::Complete) {

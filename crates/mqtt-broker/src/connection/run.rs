@@ -66,7 +66,9 @@ impl Run {
     fn way_to(&mut self, target: &Target, qos: QoS) -> Way {
         let qos = qos.min(target.qos); // [MQTT-3.8.4-8]
         match target.outbox.batch_layout(qos) {
-            Some(layout) if target.subscription_ids.is_none() => Way::Batch(self.builder_for(layout, qos)),
+            Some(layout) if target.subscription_ids.is_none() && target.rights.is_all() => {
+                Way::Batch(self.builder_for(layout, qos))
+            }
             _ => Way::Singly,
         }
     }

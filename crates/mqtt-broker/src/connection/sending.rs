@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use mqtt_codec::QoS;
 use mqtt_session::{Batch, Delivery, DropReason};
+use mqtt_store::Retained;
 
 use super::WRITE_BYTES_HIGH;
 use super::dialogue::Dialogue;
@@ -43,7 +44,8 @@ impl Dialogue {
     /// Sends retained messages. Whether all have been sent.
     fn fill_from_replays(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         while let Some(replay) = self.replays.first_mut() {
-            let next = replay.peek(&*self.core.store, self.outbox.key, now);
+            let may = |retained: &Retained, qos| self.core.may_replay(&self.identity, retained, qos);
+            let next = replay.peek(&*self.core.store, self.outbox.key, &may, now);
             let delivery = match next {
                 Ok(Next::Message(delivery)) => delivery,
                 Ok(Next::Pause) => {
@@ -79,6 +81,7 @@ impl Dialogue {
         let taken = !batch.is_empty();
         for taken in batch.drain(..) {
             match taken {
+                _ if self.unchecked > 0 && !self.may_get(&taken) => {}
                 Taken::One(delivery) => self.send(delivery, now, out),
                 Taken::Many(batch) => self.send_batch(&batch, now, out),
             }
@@ -88,6 +91,31 @@ impl Dialogue {
             self.batch = batch;
         }
         taken
+    }
+
+    /// Whether the client may get something that has waited since before its rights may have changed; counted if not.
+    fn may_get(&mut self, taken: &Taken) -> bool {
+        let mut may = true;
+        let mut check = |delivery: &Delivery| {
+            let hop = &delivery.hop;
+            if !self.core.may_still_get(&self.identity, delivery.message.topic(), hop.qos, hop.retain) {
+                self.core.dropped(DropReason::ReceiveNotAuthorized, &self.outbox, delivery);
+                may = false;
+            }
+        };
+        let messages = match taken {
+            Taken::One(delivery) => {
+                check(delivery);
+                1
+            }
+            Taken::Many(batch) => {
+                // They are all on one topic.
+                batch.deliveries().for_each(|delivery| check(&delivery));
+                batch.messages() as usize
+            }
+        };
+        self.unchecked = self.unchecked.saturating_sub(messages);
+        may
     }
 
     fn send_batch(&mut self, batch: &Batch, now: Instant, out: &mut Vec<u8>) {

@@ -67,6 +67,9 @@ impl Dialogue {
         }
         let session = self.protocol.session();
         let is_new = session.subscription(filter.as_str()).is_none();
+        if is_new && self.core.memory.is_over() {
+            return Err(ReasonCode::QuotaExceeded);
+        }
         if is_new && session.subscriptions().len() >= self.core.settings.limits.subscriptions_max {
             return Err(ReasonCode::QuotaExceeded);
         }
@@ -88,13 +91,20 @@ impl Dialogue {
             self.core.hooks.unsubscribe(&self.identity, text.to_mut())?;
         }
         let filter = TopicFilter::parse(&*text).map_err(|_| ReasonCode::TopicFilterInvalid)?;
-        if self.protocol.session_mut().unsubscribe(&text).is_none() {
-            return Ok(ReasonCode::NoSubscriptionExisted);
+        let existed = self.end_subscription(&filter);
+        Ok(if existed { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted })
+    }
+
+    /// Ends a subscription, whoever wants it to end; whether there was one.
+    pub(super) fn end_subscription(&mut self, filter: &TopicFilter<&str>) -> bool {
+        let text = filter.as_str();
+        if self.protocol.session_mut().unsubscribe(text).is_none() {
+            return false;
         }
-        self.core.index.unsubscribe(&filter, self.outbox.key);
-        self.replays.remove(&text);
-        self.core.hooks.tell(Events::UNSUBSCRIBED, |hook| hook.unsubscribed(&self.identity, &text));
-        Ok(ReasonCode::Success)
+        self.core.index.unsubscribe(filter, self.outbox.key);
+        self.replays.remove(text);
+        self.core.hooks.tell(Events::UNSUBSCRIBED, |hook| hook.unsubscribed(&self.identity, text));
+        true
     }
 }
 

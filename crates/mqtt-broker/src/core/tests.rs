@@ -36,7 +36,7 @@ fn a_member_that_leaves_while_it_is_chosen_loses_nothing() {
     let session = join(&core, &leaving);
     let topic = TopicName::parse("t").expect("a name");
     let route = core.index.route(topic, NO_PUBLISHER);
-    let chosen = core.index.choose(&route.groups[0], "t", NO_PUBLISHER).expect("the only member");
+    let chosen = core.index.choose(&route.groups[0], "t", NO_PUBLISHER, &[]).expect("the only member");
     join(&core, &staying);
     core.end_session(session, &leaving);
 

@@ -166,7 +166,7 @@ impl Subscription {
     /// The next retained message, if any is left; pending while the store searches on.
     fn next_retained(&mut self, now: Instant) -> Option<Poll<Delivery>> {
         let replay = self.replay.as_mut()?;
-        match replay.peek(&*self.shared.core.store, self.shared.key, now) {
+        match replay.peek(&*self.shared.core.store, self.shared.key, &|_, _| true, now) {
             Ok(Next::Message(delivery)) => {
                 replay.advance();
                 Some(Poll::Ready(delivery))

@@ -106,6 +106,7 @@ impl LocalClient {
             listener: Arc::new(rules),
             certificate: None,
             privileged,
+            details: None,
         };
         let identity = Arc::new(identity);
         let key = core.index.new_key();

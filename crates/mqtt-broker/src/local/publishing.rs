@@ -11,7 +11,7 @@ use mqtt_session::{DropReason, Message, PACKET_BYTES_MAX};
 use mqtt_topic::TopicName;
 
 use super::{LocalClient, LocalError, Publication, Published, Shared};
-use crate::connection::refuse_topic;
+use crate::connection::refuse_publish;
 use crate::core::{Core, Touched};
 use crate::outbox::Outbox;
 
@@ -81,7 +81,7 @@ impl Shared {
         } else if retain && !policy.retain_available {
             Some(ReasonCode::RetainNotSupported)
         } else {
-            refuse_topic(&self.core, &self.identity, topic)
+            refuse_publish(&self.core, &self.identity, topic, qos, retain)
         }
     }
 
@@ -92,11 +92,11 @@ impl Shared {
         retain: bool,
     ) -> Result<(Published, Vec<Arc<Outbox>>), LocalError> {
         let core = &self.core;
-        if retain && core.retain(message, qos, &self.identity.client_id).is_err() {
+        if retain && core.retain(message, qos, &self.identity.client_id, None).is_err() {
             return Err(LocalError::Refused(ReasonCode::QuotaExceeded));
         }
         core.tell_peers(message, qos, retain);
-        let route = core.index.route(TopicName::assume_valid(message.topic()), self.key);
+        let route = core.route(TopicName::assume_valid(message.topic()), self.key);
         let mut touched = Touched::default();
         let routed = core.deliver(&route, message, qos, retain, core.now(), &mut touched);
         touched.wake();

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use mqtt_broker::{Access, Broker, Identity, ListenerRules, ListenerSettings, Login, Peer};
+use mqtt_broker::{Access, Answer, Broker, Grant, Identity, ListenerRules, ListenerSettings, Login, Peer};
 use mqtt_codec::{ReasonCode, Version};
-use mqtt_session::Refusal;
+use mqtt_session::{Refusal, Rights};
 use mqtt_testkit::connect;
 use mqtt_topic::TopicName;
 use mqtt_transport::{Certificate, CertificateField, Connection};
@@ -72,17 +72,17 @@ type Shown = (Option<String>, bool, String);
 struct Curious(Arc<Mutex<Vec<Shown>>>);
 
 impl Access for Curious {
-    fn authenticate(&self, login: &Login<'_>) -> Result<(), Refusal> {
+    fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
         let seen =
             (login.username.map(str::to_owned), login.username_proven, login.listener.name.to_string());
         self.0.lock().expect("not poisoned").push(seen);
-        Ok(())
+        Box::pin(std::future::ready(Ok(Grant::named(login.username))))
     }
 
-    fn may_publish(&self, client: &Identity, _: TopicName<&str>) -> bool {
+    fn publish_rights(&self, client: &Identity, _: TopicName<&str>) -> Rights {
         assert_eq!(&*client.listener.name, "door");
         assert_eq!(client.certificate.is_some(), client.username.as_deref() == Some("sensor 7"));
-        true
+        Rights::ALL
     }
 }
 

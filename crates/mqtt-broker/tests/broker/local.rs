@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use mqtt_broker::{Access, Identity, LocalError, LocalOptions, Login, Publication, Subscribe, Subscription};
+use mqtt_broker::{
+    Access, Answer, Grant, Identity, LocalError, LocalOptions, Login, Publication, Subscribe, Subscription,
+};
 use mqtt_codec::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mqtt_codec::{Property, ReasonCode, RetainHandling};
-use mqtt_session::{DropReason, Refusal};
+use mqtt_session::{DropReason, Refusal, Rights};
 use mqtt_store::QueueLimits;
 use mqtt_testkit::{publish, subscribe};
 use mqtt_topic::{TopicFilter, TopicName};
@@ -21,12 +23,12 @@ use crate::wires::settle;
 struct Closed;
 
 impl Access for Closed {
-    fn authenticate(&self, _: &Login<'_>) -> Result<(), Refusal> {
-        Ok(())
+    fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
+        Box::pin(std::future::ready(Ok(Grant::named(login.username))))
     }
 
-    fn may_publish(&self, _: &Identity, _: TopicName<&str>) -> bool {
-        false
+    fn publish_rights(&self, _: &Identity, _: TopicName<&str>) -> Rights {
+        Rights::NONE
     }
 
     fn may_subscribe(&self, _: &Identity, _: &TopicFilter<&str>, _: mqtt_codec::QoS) -> bool {

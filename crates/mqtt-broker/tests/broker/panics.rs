@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use mqtt_broker::{Access, Answer, Broker, Identity, Login, Peers};
+use mqtt_broker::{Access, Answer, Broker, Grant, Identity, Login, Peers};
 use mqtt_codec::QoS::{self, AtLeastOnce, AtMostOnce};
 use mqtt_codec::{Property, ReasonCode};
-use mqtt_session::{AuthenticationMethod, Exchange, Message, Refusal, Step};
+use mqtt_session::{AuthenticationMethod, Exchange, Message, Refusal, Rights, Step};
 use mqtt_testkit::{auth, connect, publish, subscribe, will};
 use mqtt_topic::{TopicFilter, TopicName};
 use std::time::Duration;
@@ -18,14 +18,16 @@ use crate::wires::settle;
 struct Explosive;
 
 impl Access for Explosive {
-    fn authenticate(&self, login: &Login<'_>) -> Result<(), Refusal> {
-        assert_ne!(login.client_id, "explosive", "as it should");
-        Ok(())
+    fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
+        Box::pin(async {
+            assert_ne!(login.client_id, "explosive", "as it should");
+            Ok(Grant::named(login.username))
+        })
     }
 
-    fn may_publish(&self, _: &Identity, topic: TopicName<&str>) -> bool {
+    fn publish_rights(&self, _: &Identity, topic: TopicName<&str>) -> Rights {
         assert_ne!(topic.as_str(), "explosive", "as it should");
-        true
+        Rights::ALL
     }
 
     fn may_subscribe(&self, _: &Identity, filter: &TopicFilter<&str>, _: QoS) -> bool {

@@ -35,7 +35,7 @@ async fn keeper(count: usize) -> Harness {
 fn retain(store: &dyn Store, topic: &str, payload: &str) {
     let topic = TopicName::parse(topic).expect("a name");
     let message = Message::new(topic, mqtt_codec::Properties::EMPTY, payload.as_bytes(), NO_PUBLISHER, None);
-    store.retain(Retained { message, qos: AtLeastOnce }).expect("there is room");
+    store.retain(Retained { message, qos: AtLeastOnce, source: None }).expect("there is room");
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,17 +38,17 @@ fn check_idle_clients(expected: usize, keep_alive_s: u16, subscribed: bool) {
 
 #[test]
 fn an_idle_connection_is_small() {
-    check_idle_clients(1800, 0, false);
+    check_idle_clients(2020, 0, false);
 }
 
 #[test]
 fn a_keep_alive_costs_an_idle_connection_no_timer_of_its_own() {
-    check_idle_clients(1860, 60, false);
+    check_idle_clients(2070, 60, false);
 }
 
 #[test]
 fn an_idle_connection_with_one_subscription_is_small() {
-    check_idle_clients(2130, 60, true);
+    check_idle_clients(2380, 60, true);
 }
 
 #[test]

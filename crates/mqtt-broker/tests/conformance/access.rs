@@ -1,11 +1,11 @@
 //! Who may do what: sections 3.1.4, 3.2.2.2, 5.4 (5.0) and 3.2.2.3, 3.3.5 (3.1.1).
 
-use mqtt_broker::{Access, Identity, Login};
+use mqtt_broker::{Access, Answer, Grant, Identity, Login};
 use mqtt_codec::{
     QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce},
     ReasonCode, Version,
 };
-use mqtt_session::Refusal;
+use mqtt_session::{Refusal, Rights};
 use mqtt_testkit::{connect, publish, pubrel, subscribe, will};
 use mqtt_topic::{TopicFilter, TopicName};
 
@@ -16,19 +16,20 @@ use crate::harness::{broker_asking, broker_refusing_anonymous, expect_violation}
 struct Alice;
 
 impl Access for Alice {
-    fn authenticate(&self, login: &Login<'_>) -> Result<(), Refusal> {
-        match (login.username, login.password) {
-            (Some("alice"), Some(b"secret")) => Ok(()),
+    fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
+        let answer = match (login.username, login.password) {
+            (Some("alice"), Some(b"secret")) => Ok(Grant::named(login.username)),
             (Some("banned"), _) => Err(ReasonCode::Banned.into()),
             (Some("busy"), _) => Err(ReasonCode::ServerUnavailable.into()),
             (Some("moved"), _) => Err(moved()),
             (None, _) => Err(ReasonCode::NotAuthorized.into()),
             _ => Err(ReasonCode::BadUserNameOrPassword.into()),
-        }
+        };
+        Box::pin(std::future::ready(answer))
     }
 
-    fn may_publish(&self, _: &Identity, topic: TopicName<&str>) -> bool {
-        !topic.as_str().starts_with("secret")
+    fn publish_rights(&self, _: &Identity, topic: TopicName<&str>) -> Rights {
+        if topic.as_str().starts_with("secret") { Rights::NONE } else { Rights::ALL }
     }
 
     fn may_subscribe(&self, _: &Identity, filter: &TopicFilter<&str>, _: QoS) -> bool {

@@ -16,7 +16,7 @@ use super::record::{self, Decoder, Record};
 use super::segments::{Findings, Segments, offset_at};
 use super::wall::Wall;
 use super::writer::{Kept, for_each_record};
-use crate::{QueueLimits, Recovered, Retained, SessionId};
+use crate::{QueueLimits, Recovered, Retained, SessionId, Source};
 
 /// What was read back at the start.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +96,10 @@ impl Kept {
         let mut unreadable = Vec::new();
         for (topic, retained) in &self.image.retained {
             match self.message(&self.image.bodies[&retained.body], wall) {
-                Ok(message) => each(Retained { message, qos: record::qos(retained.qos) }),
+                Ok(message) => {
+                    let source = retained.publisher.as_deref().and_then(Source::from_text).map(Arc::new);
+                    each(Retained { message, qos: record::qos(retained.qos), source });
+                }
                 Err(error) => unreadable.push(format!("the retained message of {topic:?}: {error}")),
             }
         }

@@ -226,7 +226,8 @@ impl Store for DurableStore {
         *version += 1;
         match outcome {
             RetainOutcome::Added | RetainOutcome::Replaced if transaction.keeps_messages() => {
-                transaction.retain(retained.message, retained.qos, publisher.cloned(), *version);
+                let source = retained.source.map(|source| Arc::from(source.to_text())).or(publisher.cloned());
+                transaction.retain(retained.message, retained.qos, source, *version);
             }
             // A message that is not kept must not leave an earlier one behind that is.
             RetainOutcome::Replaced | RetainOutcome::Cleared => {

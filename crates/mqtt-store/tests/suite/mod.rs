@@ -92,7 +92,7 @@ pub(crate) fn filter(text: &str) -> TopicFilter<&str> {
 /// A message to retain, at QoS 1.
 pub(crate) fn retained(topic: &str, payload: &[u8], expires_at: Option<Instant>) -> Retained {
     let message = Message::new(name(topic), Properties::EMPTY, payload, NO_PUBLISHER, expires_at);
-    Retained { message, qos: QoS::AtLeastOnce }
+    Retained { message, qos: QoS::AtLeastOnce, source: None }
 }
 
 /// A message to queue, at QoS 1.

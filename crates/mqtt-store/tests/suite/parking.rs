@@ -13,7 +13,7 @@ fn session(filter: &str, ends_at: Option<Instant>) -> Parked {
     let mut session = Session::new();
     let subscription = Subscription { options: SubscriptionOptions::default(), identifier: Some(7) };
     session.subscribe(filter, subscription);
-    Parked { session, ends_at }
+    Parked { session, ends_at, owner: None }
 }
 
 fn filters(parked: Option<Parked>) -> Vec<String> {

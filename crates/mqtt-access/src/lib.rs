@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod acl;
+pub mod backoff;
+pub mod bans;
+pub mod flapping;
+pub mod jwt;
+mod network;
+pub mod password;
+pub mod scram;
+
+pub use network::{Network, NetworkError};

@@ -1,0 +1,160 @@
+//! What stands before a login: how many may come, from where, how fast, and how many of one user.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Instant;
+
+use hashbrown::HashMap;
+use mqtt_codec::ReasonCode;
+use mqtt_session::Refusal;
+use parking_lot::Mutex;
+
+use crate::Limits;
+use crate::bucket::Bucket;
+
+/// Counts of connections, shared by all listeners.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Bounded: those without connections and with a full bucket make room.
+    addresses: HashMap<IpAddr, Visitor>,
+    users: HashMap<Arc<str>, usize>,
+    arrivals: Option<Bucket>,
+    /// Connections that have not been admitted yet.
+    handshakes: usize,
+}
+
+#[derive(Debug)]
+struct Visitor {
+    open: usize,
+    bucket: Bucket,
+}
+
+/// One connection of an address, and its handshake as long as it lasts.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    gate: Gate,
+    address: IpAddr,
+}
+
+/// The time until a connection is admitted.
+#[derive(Debug)]
+pub(crate) struct Handshake(Gate);
+
+/// One connection of a user.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    gate: Gate,
+    username: Arc<str>,
+}
+
+/// Addresses that are remembered.
+const ADDRESSES_MAX: usize = 100_000;
+
+impl Gate {
+    /// Lets a new connection in; `None` if it comes too fast, or there are too many.
+    pub(crate) fn enter(
+        &self,
+        limits: &Limits,
+        address: Option<IpAddr>,
+        now: Instant,
+    ) -> Option<(Option<Box<Visit>>, Handshake)> {
+        let address = address.map(network_of);
+        let mut state = self.state.lock();
+        let room = limits.handshakes_max == 0 || state.handshakes < limits.handshakes_max;
+        if !room || !state.visit(limits, address, now) || !state.arrive(limits, now) {
+            return None;
+        }
+        if let Some(visitor) = address.and_then(|address| state.addresses.get_mut(&address)) {
+            visitor.open += 1;
+        }
+        state.handshakes += 1;
+        drop(state);
+        let counted =
+            limits.connections_per_address_max > 0 || limits.connects_per_address_per_second_max > 0;
+        let visit =
+            address.filter(|_| counted).map(|address| Box::new(Visit { gate: self.clone(), address }));
+        Some((visit, Handshake(self.clone())))
+    }
+
+    /// A place among the connections of a user, if users are counted.
+    ///
+    /// # Errors
+    /// The user has as many as it may.
+    pub(crate) fn seat(&self, limits: &Limits, username: Option<&Arc<str>>) -> Result<Option<Seat>, Refusal> {
+        let (Some(username), 1..) = (username, limits.connections_per_user_max) else { return Ok(None) };
+        let mut state = self.state.lock();
+        let seats = state.users.entry(username.clone()).or_insert(0);
+        if *seats >= limits.connections_per_user_max {
+            return Err(ReasonCode::QuotaExceeded.into());
+        }
+        *seats += 1;
+        Ok(Some(Seat { gate: self.clone(), username: username.clone() }))
+    }
+}
+
+impl State {
+    fn arrive(&mut self, limits: &Limits, now: Instant) -> bool {
+        let rate = limits.connects_per_second_max;
+        rate == 0 || self.arrivals.get_or_insert_with(|| Bucket::new(now)).take(rate, rate, now)
+    }
+
+    /// Whether one more connection may come from here.
+    fn visit(&mut self, limits: &Limits, address: Option<IpAddr>, now: Instant) -> bool {
+        let (open_max, rate) =
+            (limits.connections_per_address_max, limits.connects_per_address_per_second_max);
+        let Some(address) = address.filter(|_| open_max > 0 || rate > 0) else { return true };
+        if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&address) {
+            self.addresses.retain(|_, visitor| visitor.open > 0 || !visitor.bucket.is_full(now));
+            if self.addresses.len() >= ADDRESSES_MAX {
+                return false;
+            }
+        }
+        let visitor = self.addresses.entry(address);
+        let visitor = visitor.or_insert_with(|| Visitor { open: 0, bucket: Bucket::new(now) });
+        let room = open_max == 0 || visitor.open < open_max;
+        room && (rate == 0 || visitor.bucket.take(rate, rate, now))
+    }
+}
+
+/// Whoever has an IPv6 address has a whole /64 of them.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut state = self.gate.state.lock();
+        let Some(visitor) = state.addresses.get_mut(&self.address) else { return };
+        visitor.open = visitor.open.saturating_sub(1);
+        let forgettable = visitor.open == 0;
+        if forgettable && state.addresses.len() > ADDRESSES_MAX / 2 {
+            state.addresses.remove(&self.address);
+        }
+    }
+}
+
+impl Drop for Handshake {
+    fn drop(&mut self) {
+        self.0.state.lock().handshakes -= 1;
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut state = self.gate.state.lock();
+        if let Some(seats) = state.users.get_mut(&self.username) {
+            *seats -= 1;
+            if *seats == 0 {
+                state.users.remove(&self.username);
+            }
+        }
+    }
+}
