@@ -57,6 +57,9 @@ pub struct ListenerRules {
     pub connections_max: Option<usize>,
     /// The name in a client's certificate that becomes its user name, whatever its CONNECT says.
     pub username_from: Option<CertificateField>,
+    /// The transport, under which its refusals are counted; set from its address when it is opened. For streams that an
+    /// embedder attaches it says what they are.
+    pub scheme: Scheme,
 }
 
 impl Default for ListenerRules {
@@ -68,6 +71,7 @@ impl Default for ListenerRules {
             version_max: Version::V5,
             connections_max: None,
             username_from: None,
+            scheme: Scheme::Tcp,
         }
     }
 }
@@ -92,7 +96,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 impl Listening {
     pub(crate) async fn bind(settings: &ListenerSettings) -> io::Result<Self> {
         let listener = Listener::bind(&settings.url, settings.transport.clone()).await?;
-        let mut rules = settings.rules.clone();
+        let mut rules = ListenerRules { scheme: settings.url.scheme(), ..settings.rules.clone() };
         if rules.name.is_empty() {
             rules.name = listener.url().to_string().into();
         }

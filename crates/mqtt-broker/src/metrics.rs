@@ -3,7 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mqtt_session::DropReason;
-use mqtt_transport::{Cause, Scheme};
+use mqtt_transport::{Cause, Scheme, TransportViolation};
+
+use crate::listening::ListenerRules;
 
 /// For each transport and cause.
 type Refused<T> = [[T; Cause::ALL.len()]; Scheme::ALL.len()];
@@ -113,6 +115,14 @@ impl Metrics {
     /// Counts discarded messages. Called from the drop ledger only.
     pub(crate) fn count_dropped(&self, reason: DropReason, count: u64) {
         self.dropped[reason.index()].add(count);
+    }
+
+    /// Counts a connection whose peer broke a rule of its transport; other read errors are just losses.
+    pub(crate) fn count_broken(&self, listener: &ListenerRules, error: &std::io::Error) {
+        if let Some(violation) = TransportViolation::of(error) {
+            tracing::debug!(listener = &*listener.name, %error, "connection ended");
+            self.count_refused(listener.scheme, violation.cause);
+        }
     }
 
     /// Counts a connection that its transport refused or ended.

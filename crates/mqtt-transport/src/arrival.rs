@@ -146,7 +146,39 @@ causes! {
     WrongOrigin = "wrong_origin",
     /// Neither `mqtt` nor `mqttv3.1` was offered.
     NoSubprotocol = "no_subprotocol",
+    /// A WebSocket frame against the rules.
+    BadFrame = "bad_frame",
+    /// A client's frame without a mask.
+    UnmaskedFrame = "unmasked_frame",
+    /// A text frame, where MQTT needs binary ones.
+    TextFrame = "text_frame",
+    /// A WebSocket message above the limit.
+    MessageTooLarge = "message_too_large",
 }
+
+/// What a connection's peer did against the rules of its transport after the handshake: the source of an
+/// [`io::Error`] of kind [`io::ErrorKind::InvalidData`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransportViolation {
+    /// The reason in one word, to be counted.
+    pub cause: Cause,
+    pub(crate) text: &'static str,
+}
+
+impl TransportViolation {
+    /// The violation that a read error is about, if it is about one.
+    pub fn of(error: &io::Error) -> Option<Self> {
+        error.get_ref()?.downcast_ref().copied()
+    }
+}
+
+impl fmt::Display for TransportViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WebSocket: {}", self.text)
+    }
+}
+
+impl std::error::Error for TransportViolation {}
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ mod url;
 mod writer;
 mod ws;
 
-pub use arrival::{Arrival, Cause, HandshakeError};
+pub use arrival::{Arrival, Cause, HandshakeError, TransportViolation};
 pub use certificate::{Certificate, CertificateField};
 pub use close::{CloseOutcome, DRAIN_BYTES_MAX, close_gracefully};
 pub use connect::{ConnectOptions, Connector, connect};
@@ -26,4 +26,4 @@ pub use tls::{
 };
 pub use url::{Scheme, Url, UrlError, UrlProblem};
 pub use writer::{CHAIN_BYTES_MIN, FrameWriter};
-pub use ws::{HEAD_BYTES_MAX, Refusal, WsOptions, WsStream};
+pub use ws::{HEAD_BYTES_MAX, Refusal, WsOptions, WsStream, websocket_accept};

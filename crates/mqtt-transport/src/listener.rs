@@ -118,11 +118,17 @@ impl Upgrade {
         Ok(Self { scheme, nodelay: options.nodelay, tls, handshakes, ws })
     }
 
-    async fn open(&self, stream: impl Stream + 'static) -> Result<Connection, HandshakeError> {
+    /// Returns whom a proxy speaks for as well.
+    async fn open(
+        &self,
+        stream: impl Stream + 'static,
+        peer: SocketAddr,
+    ) -> Result<(Connection, Option<SocketAddr>), HandshakeError> {
         if self.scheme.is_websocket() {
-            return Ok(Connection::boxed(WsStream::accept(stream, &self.ws).await?));
+            let (stream, forwarded) = WsStream::accept_from(stream, &self.ws, Some(peer.ip())).await?;
+            return Ok((Connection::boxed(stream), forwarded));
         }
-        Ok(Connection::boxed(stream))
+        Ok((Connection::boxed(stream), None))
     }
 }
 
@@ -147,16 +153,16 @@ impl Incoming {
     pub async fn handshake(self) -> Result<Arrival, HandshakeError> {
         let Self { stream, peer, upgrade } = self;
         stream.set_nodelay(upgrade.nodelay)?;
-        let (connection, certificate) = match &upgrade.tls {
-            None if upgrade.scheme == Scheme::Tcp => (Connection::Tcp(stream), None),
-            None => (Box::pin(upgrade.open(stream)).await?, None),
+        let ((connection, forwarded), certificate) = match &upgrade.tls {
+            None if upgrade.scheme == Scheme::Tcp => ((Connection::Tcp(stream), None), None),
+            None => (Box::pin(upgrade.open(stream, peer)).await?, None),
             Some(tls) => {
                 // Boxed: what a handshake needs is large, and gone once it is over.
                 let (stream, certificate) = Box::pin(tls.accept(stream, &upgrade.handshakes)).await?;
-                (Box::pin(upgrade.open(stream)).await?, certificate)
+                (Box::pin(upgrade.open(stream, peer)).await?, certificate)
             }
         };
-        Ok(Arrival { connection, address: Some(peer), certificate })
+        Ok(Arrival { connection, address: Some(forwarded.unwrap_or(peer)), certificate })
     }
 }
 

@@ -31,6 +31,15 @@ pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
         "Connections that the system keeps waiting before they are accepted; the system may have a lower limit."),
     ("nodelay", transport.nodelay, Kind::Boolean, None,
         "Whether small packets are sent at once (`TCP_NODELAY`)."),
+    ("origins", transport.ws.origins, Kind::List, None,
+        "For WebSocket listeners: origins of the pages that may connect, such as `https://example.org`. Empty for all. \
+         Clients that are no browsers send none and are not affected."),
+    ("message_bytes_max", transport.ws.message_bytes_max, Kind::integer(1, U32_MAX), None,
+        "Largest WebSocket message, in bytes; no memory is kept for it. A longer one closes the connection with \
+         code 1009."),
+    ("trusted_proxies", transport.ws.trusted_proxies, Kind::List, None,
+        "Addresses or networks, such as `10.0.0.0/8`, of the reverse proxies whose `Forwarded` or `X-Forwarded-For` \
+         says where a WebSocket client really is."),
     ("certificates", certificates, Kind::List, None,
         "For encrypted listeners: PEM files with a certificate each, followed by those between it and its authority. \
          A client gets the first one with the name it asks for (SNI), else the first. Changed files are read again, see \

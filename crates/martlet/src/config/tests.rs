@@ -41,6 +41,9 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
         }
         (Kind::Text, _) if key == "log.filter" => Value::Text("warn,mqtt_broker=debug".to_owned()),
         (Kind::Text, _) => Value::Text("ws://localhost:9001/a \"quoted\" \\ text\n".trim().to_owned()),
+        (Kind::List, _) if key == "trusted_proxies" => {
+            Value::List(vec!["10.0.0.0/8".to_owned(), "::1/128".to_owned()])
+        }
         (Kind::List, _) => Value::List(vec!["a/#".to_owned(), "$share/g/b".to_owned()]),
     }
 }

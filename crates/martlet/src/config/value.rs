@@ -1,10 +1,12 @@
 //! Values as the text of a configuration has them, and how each type of the settings reads and shows itself.
 
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use mqtt_broker::SharedStrategy;
 use mqtt_codec::{QoS, Version};
 use mqtt_store::Overflow;
@@ -194,6 +196,20 @@ impl Setting for Vec<PathBuf> {
 
     fn read(value: Value) -> Result<Self, Vec<Refusal>> {
         Ok(Vec::<String>::read(value)?.into_iter().map(PathBuf::from).collect())
+    }
+}
+
+/// Networks; an address stands for itself alone.
+impl Setting for Vec<IpNet> {
+    fn show(&self) -> Value {
+        Value::List(self.iter().map(ToString::to_string).collect())
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        each(Vec::<String>::read(value)?, |text| {
+            let net = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+            net.ok_or_else(|| Refusal::new(format!("holds {text:?}, which is no address or network")))
+        })
     }
 }
 

@@ -37,6 +37,9 @@ pub(super) struct Admission {
 pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<Admission> {
     let mut frame = Vec::new();
     if let Err(error) = link.next_frame(core, &mut frame).await {
+        if let mqtt_transport::ReadError::Io(error) = &error {
+            core.metrics.count_broken(&peer.listener, error);
+        }
         tracing::debug!(address = ?peer.address, %error, "no CONNECT");
         return None;
     }

@@ -243,7 +243,11 @@ impl Connection {
             Poll::Ready(Ok(burst)) => dialogue.tally.bytes_received += burst.bytes as u64,
             Poll::Ready(Err(error)) => dialogue.end_with(match error {
                 ReadError::Malformed(error) => End::Violation(error.into()),
-                ReadError::Closed | ReadError::ClosedMidFrame | ReadError::Io(_) => End::Lost,
+                ReadError::Io(error) => {
+                    dialogue.core.metrics.count_broken(&dialogue.identity.listener, &error);
+                    End::Lost
+                }
+                ReadError::Closed | ReadError::ClosedMidFrame => End::Lost,
             }),
         }
         dialogue.end.is_none()

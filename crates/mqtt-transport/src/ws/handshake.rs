@@ -1,19 +1,20 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio_tungstenite::tungstenite::Error as WsError;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::machine::TryParse;
-use tokio_tungstenite::tungstenite::handshake::server::{Request, create_response, write_response};
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 
-use super::{SUBPROTOCOLS, WsOptions};
+use super::encoder::Masks;
+use super::{SUBPROTOCOLS, WsOptions, forwarded};
 use crate::arrival::{Cause, HandshakeError};
 use crate::close::close_gracefully;
 use crate::scratch::poll_read_slice;
+use crate::url::Url;
 
 /// Largest HTTP request head a WebSocket client may send, in bytes.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -39,6 +40,8 @@ pub enum Refusal {
     WrongVersion,
     /// The key is missing or not 16 bytes in base64.
     BadKey,
+    /// A page of this origin may not connect.
+    WrongOrigin,
     /// Neither `mqtt` nor `mqttv3.1` is among the subprotocols offered.
     NoSubprotocol,
 }
@@ -48,6 +51,7 @@ impl Refusal {
     pub fn status(self) -> u16 {
         match self {
             Self::NotHttp | Self::BadKey | Self::NoSubprotocol => 400,
+            Self::WrongOrigin => 403,
             Self::WrongPath => 404,
             Self::WrongMethod => 405,
             Self::NoUpgrade | Self::WrongVersion => 426,
@@ -60,6 +64,7 @@ impl Refusal {
         match self {
             Self::NotHttp | Self::HeadTooLarge | Self::WrongMethod | Self::BadKey => Cause::BadRequest,
             Self::WrongPath => Cause::WrongPath,
+            Self::WrongOrigin => Cause::WrongOrigin,
             Self::NoUpgrade | Self::WrongVersion => Cause::NoUpgrade,
             Self::NoSubprotocol => Cause::NoSubprotocol,
         }
@@ -67,6 +72,7 @@ impl Refusal {
 
     fn phrase(self) -> &'static str {
         match self.status() {
+            403 => "Forbidden",
             404 => "Not Found",
             405 => "Method Not Allowed",
             426 => "Upgrade Required",
@@ -106,26 +112,40 @@ impl fmt::Display for Refusal {
             Self::NoUpgrade => "only WebSocket is served here",
             Self::WrongVersion => "only WebSocket version 13 is served",
             Self::BadKey => "Sec-WebSocket-Key is missing or malformed",
+            Self::WrongOrigin => "pages of this origin may not connect",
             Self::NoSubprotocol => "the WebSocket subprotocol mqtt must be offered",
         })
     }
 }
 
-/// Reads the request and answers it. Returns the bytes that came after it.
-pub(super) async fn accept<S>(stream: &mut S, options: &WsOptions) -> Result<Vec<u8>, HandshakeError>
+/// What a server knows after the handshake.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    /// Bytes that came after the request.
+    pub(super) early: Vec<u8>,
+    /// Who is behind a proxy that is believed.
+    pub(super) forwarded: Option<SocketAddr>,
+}
+
+/// Reads the request and answers it.
+pub(super) async fn accept<S>(
+    stream: &mut S,
+    options: &WsOptions,
+    peer: Option<IpAddr>,
+) -> Result<Agreed, HandshakeError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut head = Vec::new();
     let agreed = match read_head(stream, &mut head).await? {
-        Some(head_len) => agree(&head[..head_len], options).map(|answer| (answer, head_len)),
+        Some(head_len) => agree(&head[..head_len], options, peer).map(|agreed| (agreed, head_len)),
         None => Err(Refusal::HeadTooLarge),
     };
     match agreed {
-        Ok((answer, head_len)) => {
-            stream.write_all(&answer).await?;
+        Ok(((answer, forwarded), head_len)) => {
+            stream.write_all(answer.as_bytes()).await?;
             stream.flush().await?;
-            Ok(head.split_off(head_len))
+            Ok(Agreed { early: head.split_off(head_len), forwarded })
         }
         Err(refusal) => {
             stream.write_all(refusal.response().as_bytes()).await?;
@@ -159,41 +179,140 @@ where
     Ok(None)
 }
 
-/// The response that completes the upgrade.
-fn agree(head: &[u8], options: &WsOptions) -> Result<Vec<u8>, Refusal> {
-    let (_, request) = Request::try_parse(head).map_err(refusal_of)?.ok_or(Refusal::NotHttp)?;
-    if request.uri().path() != options.path {
+/// Header lines of a request or a response at most.
+const LINES_MAX: usize = 100;
+
+/// The response that completes the upgrade, and who is behind a proxy.
+fn agree(
+    head: &[u8],
+    options: &WsOptions,
+    peer: Option<IpAddr>,
+) -> Result<(String, Option<SocketAddr>), Refusal> {
+    let mut lines = [httparse::EMPTY_HEADER; LINES_MAX];
+    let mut request = httparse::Request::new(&mut lines);
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(Refusal::HeadTooLarge),
+        _ => return Err(Refusal::NotHttp),
+    }
+    let headers = Headers(request.headers);
+    let target = request.path.unwrap_or_default();
+    if target.split('?').next() != Some(&options.path) {
         return Err(Refusal::WrongPath);
     }
-    let mut response = create_response(&request).map_err(refusal_of)?;
-    let subprotocol = choose_subprotocol(&request).ok_or(Refusal::NoSubprotocol)?;
-    response.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(subprotocol)); // [MQTT-6.0.0-4]
-    let mut answer = Vec::new();
-    write_response(&mut answer, &response).map_err(refusal_of)?;
-    Ok(answer)
+    if request.method != Some("GET") {
+        return Err(Refusal::WrongMethod);
+    }
+    if request.version != Some(1) {
+        return Err(Refusal::NotHttp);
+    }
+    if !headers.has_word("Connection", "upgrade") || !headers.has_word("Upgrade", "websocket") {
+        return Err(Refusal::NoUpgrade);
+    }
+    if !headers.has_word("Sec-WebSocket-Version", "13") {
+        return Err(Refusal::WrongVersion);
+    }
+    let key = headers.first("Sec-WebSocket-Key").filter(|key| is_key(key)).ok_or(Refusal::BadKey)?;
+    if !options.origins.is_empty() && headers.values("Origin").any(|origin| !is_allowed(origin, options)) {
+        return Err(Refusal::WrongOrigin);
+    }
+    // The first of ours that the client offers [MQTT-6.0.0-3]; names are compared with their case.
+    let offered = |ours: &&str| headers.words("Sec-WebSocket-Protocol").any(|word| word == *ours);
+    let subprotocol = SUBPROTOCOLS.into_iter().find(offered).ok_or(Refusal::NoSubprotocol)?;
+    let forwarded = peer.and_then(|peer| forwarded::address(peer, headers.0, &options.trusted_proxies));
+    let accept = websocket_accept(key);
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n\r\n" // [MQTT-6.0.0-4]
+    );
+    Ok((answer, forwarded))
 }
 
-/// The first of ours that the client offers `[MQTT-6.0.0-3]`.
-fn choose_subprotocol(request: &Request) -> Option<&'static str> {
-    let offered = |ours: &str| {
-        let lines = request.headers().get_all("Sec-WebSocket-Protocol");
-        let mut names = lines.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
-        names.any(|name| name.trim() == ours)
+fn is_key(key: &str) -> bool {
+    BASE64.decode(key).is_ok_and(|bytes| bytes.len() == 16)
+}
+
+fn is_allowed(origin: &str, options: &WsOptions) -> bool {
+    options.origins.iter().any(|allowed| allowed.trim_end_matches('/').eq_ignore_ascii_case(origin))
+}
+
+/// The `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key` (RFC 6455, section 4.2.2), for servers that answer the upgrade
+/// themselves and hand the connection over with [`WsStream::upgraded`](crate::WsStream::upgraded).
+pub fn websocket_accept(key: &str) -> String {
+    const OF_WEBSOCKET: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    BASE64.encode(Sha1::new().chain_update(key).chain_update(OF_WEBSOCKET).finalize())
+}
+
+/// Asks a server for `url`, offering the subprotocol `mqtt` [MQTT-6.0.0-3]. Returns the bytes that came after its answer.
+pub(super) async fn ask<S>(stream: &mut S, url: &Url) -> io::Result<Vec<u8>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let key = BASE64.encode(Masks::default().nonce());
+    stream.write_all(request(url, &key).as_bytes()).await?;
+    stream.flush().await?;
+    let mut head = Vec::new();
+    let problem = match read_head(stream, &mut head).await? {
+        Some(head_len) => match check_answer(&head[..head_len], &key) {
+            Ok(()) => return Ok(head.split_off(head_len)),
+            Err(problem) => problem,
+        },
+        None => "its answer is too long".to_owned(),
     };
-    SUBPROTOCOLS.into_iter().find(|ours| offered(ours))
+    let message = format!("{url} does not speak MQTT: {problem}");
+    Err(io::Error::new(io::ErrorKind::ConnectionRefused, message))
 }
 
-fn refusal_of(error: WsError) -> Refusal {
-    match error {
-        WsError::Protocol(ProtocolError::WrongHttpMethod) => Refusal::WrongMethod,
-        WsError::Protocol(
-            ProtocolError::MissingConnectionUpgradeHeader | ProtocolError::MissingUpgradeWebSocketHeader,
-        ) => Refusal::NoUpgrade,
-        WsError::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => Refusal::WrongVersion,
-        WsError::Protocol(ProtocolError::MissingSecWebSocketKey | ProtocolError::InvalidSecWebSocketKey) => {
-            Refusal::BadKey
-        }
-        WsError::Capacity(_) => Refusal::HeadTooLarge,
-        _ => Refusal::NotHttp,
+fn request(url: &Url, key: &str) -> String {
+    let (host, port, path) = (url.host(), url.port(), url.path());
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let subprotocol = SUBPROTOCOLS[0];
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
+    )
+}
+
+fn check_answer(head: &[u8], key: &str) -> Result<(), String> {
+    let mut lines = [httparse::EMPTY_HEADER; LINES_MAX];
+    let mut response = httparse::Response::new(&mut lines);
+    response.parse(head).map_err(|error| format!("its answer is no HTTP ({error})"))?;
+    if response.code != Some(101) {
+        let (code, phrase) = (response.code.unwrap_or_default(), response.reason.unwrap_or_default());
+        return Err(format!("it answered {code} {phrase}"));
+    }
+    let headers = Headers(response.headers);
+    if !headers.has_word("Connection", "upgrade") || !headers.has_word("Upgrade", "websocket") {
+        return Err("it did not upgrade to WebSocket".to_owned());
+    }
+    if headers.first("Sec-WebSocket-Accept") != Some(&websocket_accept(key)) {
+        return Err("its answer belongs to another request".to_owned());
+    }
+    if headers.first("Sec-WebSocket-Protocol") != Some(SUBPROTOCOLS[0]) {
+        return Err("it did not agree on the subprotocol".to_owned());
+    }
+    Ok(())
+}
+
+/// The header lines of a request or a response.
+struct Headers<'a, 'b>(&'a [httparse::Header<'b>]);
+
+impl Headers<'_, '_> {
+    fn values<'n>(&'n self, name: &'n str) -> impl Iterator<Item = &'n str> {
+        let named = move |header: &&httparse::Header<'_>| header.name.eq_ignore_ascii_case(name);
+        self.0.iter().filter(named).filter_map(|header| std::str::from_utf8(header.value).ok()).map(str::trim)
+    }
+
+    fn first<'n>(&'n self, name: &'n str) -> Option<&'n str> {
+        self.values(name).next()
+    }
+
+    /// The values as lists.
+    fn words<'n>(&'n self, name: &'n str) -> impl Iterator<Item = &'n str> {
+        self.values(name).flat_map(|line| line.split(',')).map(str::trim)
+    }
+
+    fn has_word(&self, name: &str, word: &str) -> bool {
+        self.words(name).any(|there| there.eq_ignore_ascii_case(word))
     }
 }

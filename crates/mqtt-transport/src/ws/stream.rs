@@ -1,39 +1,45 @@
 use std::fmt;
 use std::io::{self, IoSlice};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes};
-use futures_util::{Sink, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::Role;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::{Error as WsError, Message, protocol::CloseFrame};
 
-use super::handshake;
-use super::{MESSAGE_BYTES_OUT, SUBPROTOCOLS, WsOptions};
-use crate::arrival::HandshakeError;
+use super::decoder::{Decoder, Event};
+use super::encoder::{Encoder, Header};
+use super::handshake::{self, Agreed};
+use super::{CloseCode, Role, WsOptions};
+use crate::arrival::{HandshakeError, TransportViolation};
 use crate::close::poll_drain;
 use crate::url::Url;
 
 /// A WebSocket connection that reads and writes like a socket.
 ///
 /// Reading: the content of binary messages, one after the other, is one byte stream, so packets may span messages and share
-/// them `[MQTT-6.0.0-2]`. Pings are answered while reading. The peer's close is the end of the stream; anything but binary
-/// data fails with [`io::ErrorKind::InvalidData`] and is answered with a close code `[MQTT-6.0.0-1]`.
-/// Writing: each write becomes one binary message (of at most 16 KiB). Shutting down sends close code 1000; reading then
-/// goes on until the peer has answered it.
+/// them `[MQTT-6.0.0-2]`. It is unmasked where it arrives, in the caller's buffer: the connection has none of its own. Pings
+/// are answered while reading, the last one if there are several. The peer's close is the end of the stream; anything but
+/// binary data fails with [`io::ErrorKind::InvalidData`] and is answered with a close code `[MQTT-6.0.0-1]`.
+/// Writing: each write becomes one binary message of at most 64 KiB; a broker's end hands it on without a copy. Shutting
+/// down sends close code 1000; reading then goes on until the peer has answered it.
 pub struct WsStream<S> {
-    socket: WebSocketStream<S>,
-    /// What is left of the message being read.
-    message: Bytes,
+    io: S,
+    decoder: Decoder,
+    encoder: Encoder,
+    /// Bytes that came along with the handshake.
+    early: Vec<u8>,
     state: State,
     /// Found behind data that had to be delivered first.
-    failure: Option<io::Error>,
+    failure: Option<TransportViolation>,
+    /// The header of the message being written.
+    header: Header,
+    /// Bytes of that message that the caller still has to hand over.
+    announced: usize,
+    /// Whole frames on their way out, from `written` on: control frames, and a client's messages.
+    out: Vec<u8>,
+    written: usize,
+    /// A ping to be answered.
+    ping: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +58,10 @@ enum State {
 
 /// What a broken peer may still send before the connection counts as ended.
 const BROKEN_BYTES_MAX: usize = 1024 * 1024;
+/// Largest message written; the longest that a short header can announce.
+const MESSAGE_BYTES_OUT: usize = 65_535;
+/// Largest message of a client, which is copied to be masked.
+const MASKED_BYTES_OUT: usize = 16 * 1024;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WsStream<S> {
     /// Server side: reads the client's HTTP request and agrees to it or answers why not.
@@ -60,61 +70,72 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsStream<S> {
     ///
     /// # Errors
     /// [`HandshakeError::Refused`] after the refusal has been written, [`HandshakeError::Io`] when the stream fails.
-    pub async fn accept(mut stream: S, options: &WsOptions) -> Result<Self, HandshakeError> {
-        let early = handshake::accept(&mut stream, options).await?;
-        let config = Some(options.config());
-        Ok(Self::new(WebSocketStream::from_partially_read(stream, early, Role::Server, config).await))
+    pub async fn accept(stream: S, options: &WsOptions) -> Result<Self, HandshakeError> {
+        Ok(Self::accept_from(stream, options, None).await?.0)
+    }
+
+    /// The same for a peer whose address is known, which may be a proxy. Returns whom it speaks for, if it is believed.
+    ///
+    /// # Errors
+    /// As [`WsStream::accept`].
+    pub async fn accept_from(
+        mut stream: S,
+        options: &WsOptions,
+        peer: Option<IpAddr>,
+    ) -> Result<(Self, Option<SocketAddr>), HandshakeError> {
+        let Agreed { early, forwarded } = handshake::accept(&mut stream, options, peer).await?;
+        Ok((Self::new(stream, early, Role::Broker, options), forwarded))
+    }
+
+    /// Server side of a connection that another HTTP server has upgraded already; `early` is what it has read beyond the
+    /// request.
+    pub fn upgraded(stream: S, early: Vec<u8>, options: &WsOptions) -> Self {
+        Self::new(stream, early, Role::Broker, options)
     }
 
     /// Client side: asks for `url`, offering the subprotocol `mqtt` `[MQTT-6.0.0-3]`.
     ///
     /// # Errors
-    /// [`io::ErrorKind::ConnectionRefused`] with the HTTP status when the peer does not agree to MQTT,
-    /// [`io::ErrorKind::InvalidInput`] when `url` is none of WebSocket, else those of the stream.
-    pub async fn connect(stream: S, url: &Url, options: &WsOptions) -> io::Result<Self> {
-        let refused = |error| client_error(url, error);
-        let mut request = url.to_string().into_client_request().map_err(refused)?;
-        request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static(SUBPROTOCOLS[0]));
-        let config = Some(options.config());
-        let (socket, _response) =
-            tokio_tungstenite::client_async_with_config(request, stream, config).await.map_err(refused)?;
-        Ok(Self::new(socket))
+    /// [`io::ErrorKind::ConnectionRefused`] with the HTTP status when the peer does not agree to MQTT, else those of the
+    /// stream.
+    pub async fn connect(mut stream: S, url: &Url, options: &WsOptions) -> io::Result<Self> {
+        let early = handshake::ask(&mut stream, url).await?;
+        Ok(Self::new(stream, early, Role::Client, options))
     }
 
-    fn new(socket: WebSocketStream<S>) -> Self {
-        Self { socket, message: Bytes::new(), state: State::Open, failure: None }
-    }
-
-    /// Moves what fits of the present message; returns whether the caller's buffer is full.
-    fn take_message(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
-        let step = self.message.len().min(buffer.remaining());
-        buffer.put_slice(&self.message[..step]);
-        self.message.advance(step);
-        if self.message.is_empty() {
-            // An empty handle still owns the library's read buffer, which could not be used again.
-            self.message = Bytes::new();
+    fn new(io: S, early: Vec<u8>, role: Role, options: &WsOptions) -> Self {
+        Self {
+            io,
+            decoder: Decoder::new(role, options.message_bytes_max),
+            encoder: Encoder::new(role),
+            early,
+            state: State::Open,
+            failure: None,
+            header: Header::default(),
+            announced: 0,
+            out: Vec::new(),
+            written: 0,
+            ping: None,
         }
-        buffer.remaining() == 0
     }
 
-    /// Brings the next binary message, or whatever ends the stream.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(error) = self.failure.take() {
-            return Poll::Ready(Err(error));
-        }
-        while self.message.is_empty() {
+    /// Reads into `buffer` and leaves there what is data. Ready without new data: the stream has ended.
+    fn poll_data(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        while buffer.filled().len() == before && buffer.remaining() > 0 {
+            if let Some(violation) = self.failure.take() {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, violation)));
+            }
             match &mut self.state {
-                State::Open | State::Closing => {
-                    let event = ready!(Pin::new(&mut self.socket).poll_next(cx));
-                    self.on_event(event)?;
-                }
+                State::Open | State::Closing => ready!(self.poll_frames(cx, buffer))?,
                 State::Answering => {
                     // Once the answer is out nothing more is expected, whether or not it reached the peer.
-                    let _ = ready!(Pin::new(&mut self.socket).poll_flush(cx));
+                    let _ = ready!(self.poll_send(cx));
+                    let _ = ready!(Pin::new(&mut self.io).poll_flush(cx));
                     self.state = State::Ended;
                 }
                 State::Broken { discarded } => {
-                    ready!(poll_drain(cx, self.socket.get_mut(), BROKEN_BYTES_MAX, discarded));
+                    ready!(poll_drain(cx, &mut self.io, BROKEN_BYTES_MAX, discarded));
                     self.state = State::Ended;
                 }
                 State::Ended => break,
@@ -123,57 +144,147 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WsStream<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn on_event(&mut self, event: Option<Result<Message, WsError>>) -> io::Result<()> {
-        match event {
-            Some(Ok(Message::Binary(payload))) => self.message = payload,
-            // The library has queued the answer to a ping; its next step sends it.
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-            Some(Ok(Message::Close(_))) => self.state = State::Answering,
-            Some(Ok(Message::Text(_)) | Err(WsError::Utf8(_))) => {
-                return Err(self.refuse(CloseCode::Unsupported, "MQTT needs binary frames")); // [MQTT-6.0.0-1]
+    /// One read, decoded where it landed.
+    fn poll_frames(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if self.early.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+        } else {
+            let step = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..step]);
+            self.early.drain(..step);
+            if self.early.is_empty() {
+                self.early = Vec::new();
             }
-            Some(Err(WsError::Capacity(error))) => {
-                return Err(self.refuse(CloseCode::Size, error));
-            }
-            None | Some(Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
-                self.state = State::Ended;
-            }
-            Some(Err(WsError::Io(error))) => {
-                self.state = State::Ended;
-                return Err(error);
-            }
-            Some(Err(error)) => return Err(self.refuse(CloseCode::Protocol, error)),
         }
-        Ok(())
+        if buffer.filled().len() == before {
+            self.state = State::Ended;
+            return Poll::Ready(Ok(()));
+        }
+        let data = self.decode(&mut buffer.filled_mut()[before..]);
+        buffer.set_filled(before + data);
+        if self.ping.is_some() || self.state != State::Open {
+            // If the stream blocks, it goes out with the next write.
+            let _ = self.poll_send(cx)?;
+            let _ = Pin::new(&mut self.io).poll_flush(cx)?;
+        }
+        Poll::Ready(Ok(()))
     }
 
-    /// Tells the peer why it is refused; the frame is small, so if the stream blocks it goes out with the shutdown.
-    fn refuse(&mut self, code: CloseCode, problem: impl fmt::Display) -> io::Error {
-        if self.state == State::Open {
-            let frame = CloseFrame { code, reason: "".into() };
-            let _ = Pin::new(&mut self.socket).start_send(Message::Close(Some(frame)));
+    /// Moves all data in `bytes` to their front and acts on whatever else is there. Returns how much data it is.
+    fn decode(&mut self, bytes: &mut [u8]) -> usize {
+        let (mut from, mut data) = (0, 0);
+        while from < bytes.len() {
+            let run = self.decoder.run(&mut bytes[from..]);
+            bytes.copy_within(from..from + run.data, data);
+            data += run.data;
+            from += run.used;
+            match run.event {
+                None => {}
+                Some(Event::Ping(payload)) => self.ping = Some(payload),
+                Some(Event::Close(code)) => {
+                    self.say_close(code);
+                    self.state = State::Answering;
+                    break;
+                }
+                Some(Event::Broken(code, violation)) => {
+                    self.say_close(Some(code as u16));
+                    self.failure = Some(TransportViolation { cause: violation.cause, text: violation.text });
+                    self.state = State::Broken { discarded: 0 };
+                    break;
+                }
+            }
         }
-        self.state = State::Broken { discarded: 0 };
-        io::Error::new(io::ErrorKind::InvalidData, format!("WebSocket: {problem}"))
+        data
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>, payload: &dyn Fn() -> Bytes) -> Poll<io::Result<usize>> {
-        if self.state != State::Open {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+    /// Puts our close frame behind what is to be sent, unless it was already or a message is incomplete.
+    fn say_close(&mut self, code: Option<u16>) {
+        if self.state == State::Open && self.announced == 0 {
+            self.encoder.close(code, &mut self.out);
+        }
+    }
+
+    /// Writes the frames that are complete. Ready: there are none left.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.announced > 0 {
+            return Poll::Ready(Ok(())); // nothing may come in between
         }
         loop {
-            ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(into_io)?;
-            let payload = payload();
-            let length = payload.len();
-            match Pin::new(&mut self.socket).start_send(Message::Binary(payload)) {
-                Ok(()) => return Poll::Ready(Ok(length)),
-                // Answers to pings fill the buffer while the peer does not read.
-                Err(WsError::WriteBufferFull(_)) => {
-                    ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(into_io)?;
+            if let Some(payload) = self.ping.take_if(|_| self.out.is_empty()) {
+                self.encoder.pong(&payload, &mut self.out);
+            }
+            if self.out.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            while self.written < self.out.len() {
+                match ready!(Pin::new(&mut self.io).poll_write(cx, &self.out[self.written..]))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    step => self.written += step,
                 }
-                Err(error) => return Poll::Ready(Err(into_io(error))),
+            }
+            self.out = Vec::new();
+            self.written = 0;
+        }
+    }
+
+    /// A client's message: masked, so copied.
+    fn poll_write_masked(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        let payload = gather(slices, MASKED_BYTES_OUT);
+        self.encoder.binary(&payload, &mut self.out);
+        // It is accepted; what the stream does not take now goes out with the next write or flush.
+        let _ = self.poll_send(cx)?;
+        Poll::Ready(Ok(payload.len()))
+    }
+
+    /// A broker's message: its header goes out in front of the caller's own bytes.
+    fn poll_write_plain(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        if self.announced == 0 {
+            ready!(self.poll_send(cx))?;
+            let total: usize = slices.iter().map(|slice| slice.len()).sum();
+            self.announced = total.min(MESSAGE_BYTES_OUT);
+            self.header = Header::of_binary(self.announced);
+        }
+        loop {
+            let step = ready!(self.poll_write_announced(cx, slices))?;
+            if step == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let accepted = self.header.advance(step);
+            self.announced -= accepted;
+            if accepted > 0 {
+                return Poll::Ready(Ok(accepted));
             }
         }
+    }
+
+    /// One write of the rest of the header and of the caller's bytes, as far as they are announced.
+    fn poll_write_announced(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        const SLICES_MAX: usize = 33;
+        let mut all = [IoSlice::new(&[]); SLICES_MAX];
+        let mut count = 0;
+        let mut put = |bytes| {
+            all[count] = IoSlice::new(bytes);
+            count += 1;
+        };
+        if !self.header.rest().is_empty() {
+            put(self.header.rest());
+        }
+        let mut room = self.announced;
+        for slice in slices.iter().filter(|slice| !slice.is_empty()).take(SLICES_MAX - 1) {
+            let step = slice.len().min(room);
+            if step == 0 {
+                break;
+            }
+            put(&slice[..step]);
+            room -= step;
+        }
+        Pin::new(&mut self.io).poll_write_vectored(cx, &all[..count])
     }
 }
 
@@ -183,30 +294,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WsStream<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buffer.filled().len();
-        // As many messages as are there and fit, so that one read brings a whole burst.
-        while !this.take_message(buffer) {
-            match this.poll_message(cx) {
-                Poll::Ready(Ok(())) if this.message.is_empty() => break,
-                Poll::Ready(Ok(())) => {}
-                Poll::Pending if buffer.filled().len() > before => break,
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(error)) if buffer.filled().len() > before => {
-                    this.failure = Some(error);
-                    break;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-            }
-        }
-        Poll::Ready(Ok(()))
+        self.get_mut().poll_data(cx, buffer)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WsStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let step = bytes.len().min(MESSAGE_BYTES_OUT);
-        self.get_mut().poll_send(cx, &|| Bytes::copy_from_slice(&bytes[..step]))
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -214,7 +308,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WsStream<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.get_mut().poll_send(cx, &|| gather(slices, MESSAGE_BYTES_OUT))
+        let this = self.get_mut();
+        if this.state != State::Open {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if slices.iter().all(|slice| slice.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        if this.encoder.masks() {
+            this.poll_write_masked(cx, slices)
+        } else {
+            this.poll_write_plain(cx, slices)
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -222,19 +327,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for WsStream<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(cx).map_err(into_io)
+        let this = self.get_mut();
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        ready!(Pin::new(&mut this.socket).poll_flush(cx)).map_err(into_io)?;
         if this.state == State::Open {
-            let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
-            Pin::new(&mut this.socket).start_send(Message::Close(Some(frame))).map_err(into_io)?;
+            this.say_close(Some(CloseCode::Normal as u16));
             this.state = State::Closing;
-            ready!(Pin::new(&mut this.socket).poll_flush(cx)).map_err(into_io)?;
         }
-        Poll::Ready(Ok(()))
+        ready!(this.poll_send(cx))?;
+        ready!(Pin::new(&mut this.io).poll_flush(cx))?;
+        // While the peer has not answered, ending the stream would keep its answer from us.
+        if this.state == State::Ended {
+            Pin::new(&mut this.io).poll_shutdown(cx)
+        } else {
+            Poll::Ready(Ok(()))
+        }
     }
 }
 
@@ -245,30 +356,12 @@ impl<S> fmt::Debug for WsStream<S> {
 }
 
 /// The first `bytes_max` bytes of all slices together.
-fn gather(slices: &[IoSlice<'_>], bytes_max: usize) -> Bytes {
+fn gather(slices: &[IoSlice<'_>], bytes_max: usize) -> Vec<u8> {
     let total: usize = slices.iter().map(|slice| slice.len()).sum();
     let mut gathered = Vec::with_capacity(total.min(bytes_max));
     for slice in slices {
         let room = bytes_max - gathered.len();
         gathered.extend_from_slice(&slice[..slice.len().min(room)]);
     }
-    gathered.into()
-}
-
-fn into_io(error: WsError) -> io::Error {
-    match error {
-        WsError::Io(error) => error,
-        WsError::ConnectionClosed | WsError::AlreadyClosed => io::ErrorKind::BrokenPipe.into(),
-        WsError::Protocol(ProtocolError::SendAfterClosing) => io::ErrorKind::BrokenPipe.into(),
-        error => io::Error::other(error),
-    }
-}
-
-fn client_error(url: &Url, error: WsError) -> io::Error {
-    use io::ErrorKind::{ConnectionRefused, InvalidInput};
-    match error {
-        WsError::Io(error) => error,
-        WsError::Url(error) => io::Error::new(InvalidInput, format!("{url}: {error}")),
-        error => io::Error::new(ConnectionRefused, format!("{url} does not speak MQTT: {error}")),
-    }
+    gathered
 }
