@@ -29,7 +29,7 @@ cargo xtask <command>
   interop [--paho DIR] [--only TEXT] [--binary FILE] [--jobs N] [--list]
                                    other makers' clients and test suites against the release binary
   instructions [--update]          instructions that each layer needs, against benches/instructions.toml
-  compare [--peer NAME=PATH]... [--only SCENARIO]... [--runs N] [--seconds N] [--quick] [--binary FILE]
+  compare [--peer NAME=PATH]... [--only SCENARIO]... [--runs N] [--seconds N] [--patience SECONDS] [--quick] [--binary FILE]
           [--stresser FILE] [--stresser-runs N] [--out DIR]
                                    the same load against Martlet and other brokers; writes docs/benchmarks
   compare --render                 writes the page and charts of docs/benchmarks again from the figures there";

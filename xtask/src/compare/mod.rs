@@ -33,7 +33,7 @@ const TIME_QUICK: Duration = Duration::from_millis(500);
 const REPORT: &str = "docs/benchmarks";
 const RESULTS: &str = "results.json";
 /// How long each measurement waits for a quiet machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE_DEFAULT: Duration = Duration::from_secs(20);
 
 /// What to measure.
 struct Options {
@@ -46,6 +46,8 @@ struct Options {
     stresser_runs: usize,
     /// How long each load is measured.
     time: Duration,
+    /// How long each measurement waits for a quiet machine; zero to measure once, whatever the machine does.
+    patience: Duration,
     /// Short measurements, without waiting for a quiet machine.
     quick: bool,
     /// Our broker; otherwise the release build of this repository.
@@ -75,12 +77,14 @@ fn options(mut args: Args) -> Result<Options, String> {
     let runs = number(&mut args, "--runs")?.unwrap_or(if quick { 1 } else { RUNS_DEFAULT });
     let seconds: Option<f64> = number(&mut args, "--seconds")?;
     let time = seconds.map(|seconds| Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()));
+    let patience = number(&mut args, "--patience")?.map(Duration::from_secs);
     let mut options = Options {
         given: Vec::new(),
         only: Vec::new(),
         runs,
         stresser_runs: number(&mut args, "--stresser-runs")?.unwrap_or(runs),
         time: time.transpose()?.unwrap_or(if quick { TIME_QUICK } else { TIME_DEFAULT }),
+        patience: patience.unwrap_or(if quick { Duration::ZERO } else { PATIENCE_DEFAULT }),
         quick,
         binary: args.value("--binary")?.map(PathBuf::from),
         stresser: args.value("--stresser")?.map(PathBuf::from),
@@ -109,7 +113,7 @@ fn compare(workspace: &Workspace, options: &Options) -> CommandResult {
         tool: everybody[0].program.clone(),
         folder: folder.clone(),
         time: options.time,
-        patience: if options.quick { Duration::ZERO } else { PATIENCE },
+        patience: options.patience,
     };
     let mut results = Results { facts: facts(workspace, options), ..Results::default() };
     results.peers =
