@@ -6,16 +6,19 @@ use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use std::{env, io};
 
-use mqtt_broker::{Broker, Peer, Settings};
+use mqtt_broker::{Broker, Builder, Events, Hooks, Identity, Peer, PublishVerdict, Settings};
 use mqtt_codec::{
     Ack, Connect, Framing, Packet, PacketId, Properties, Publish, QoS, ReasonCode, Subscribe,
     SubscribeFiltersBuf, SubscriptionOptions, Version, decode, encode, frame,
 };
-use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER, Opening, Policy, Protocol, Received, Session};
+use mqtt_session::{
+    Delivery, Hop, InboundPublish, Message, NO_PUBLISHER, Opening, Policy, Protocol, Received, Session,
+};
 use mqtt_store::{MemoryQueue, MemoryStore, Pushed, Queue, QueueLimits, Retained, RetainedLimits, Store};
 use mqtt_topic::{FilterTree, TopicFilter, TopicName};
 use mqtt_transport::{Connection, FrameReader, FrameWriter};
@@ -46,6 +49,9 @@ const LAYERS: &[(&str, Work)] = &[
     ("broker-qos0-to-20", |times| broker(times, QoS::AtMostOnce, 20, 0)),
     ("broker-qos1-to-20", |times| broker(times, QoS::AtLeastOnce, 20, 0)),
     ("broker-qos1-among-50000", |times| broker(times, QoS::AtLeastOnce, 1, 50_000)),
+    ("broker-qos0-hook-empty", |times| hooked(times, QoS::AtMostOnce, Arc::new(Empty))),
+    ("broker-qos0-hook-inspecting", |times| hooked(times, QoS::AtMostOnce, Arc::new(Inspecting))),
+    ("broker-qos1-hook-inspecting", |times| hooked(times, QoS::AtLeastOnce, Arc::new(Inspecting))),
     ("broker-connect", |times| connects(times, 0)),
     ("broker-connect-among-50000", |times| connects(times, 50_000)),
 ];
@@ -308,10 +314,37 @@ fn answer(packet: &Packet<'_>) -> Option<Packet<'static>> {
     }
 }
 
-async fn start(subscriptions: u32) -> (Broker, Client) {
+/// Wants to see every message and does nothing with it.
+#[derive(Debug)]
+struct Empty;
+
+impl Hooks for Empty {
+    fn interests(&self) -> Events {
+        Events::PUBLISH
+    }
+}
+
+/// Looks at the topic and the payload of every message.
+#[derive(Debug)]
+struct Inspecting;
+
+impl Hooks for Inspecting {
+    fn interests(&self) -> Events {
+        Events::PUBLISH
+    }
+
+    fn publish(&self, _: &Identity, publish: &InboundPublish<'_>) -> PublishVerdict {
+        let forbidden =
+            publish.topic.as_str().starts_with("secret/") || publish.payload.starts_with(b"secret");
+        if forbidden { PublishVerdict::Swallow } else { PublishVerdict::Pass }
+    }
+}
+
+async fn start(subscriptions: u32, hook: Option<Arc<dyn Hooks>>) -> (Broker, Client) {
     let mut settings = Settings::default();
     settings.sys.interval = None;
-    let broker = Broker::builder().settings(settings).start().await.expect("nothing has to be bound");
+    let builder = hook.into_iter().fold(Broker::builder().settings(settings), Builder::hook);
+    let broker = builder.start().await.expect("nothing has to be bound");
     let mut idle = Client::connect(&broker, "idle").await;
     let mut all = filters(subscriptions);
     for _ in 0..subscriptions / 500 {
@@ -327,31 +360,37 @@ fn on_one_thread(work: impl Future<Output = ()>) {
 
 /// Bursts from one publisher to some subscribers, beside so many subscriptions that do not match.
 fn broker(times: u32, qos: QoS, subscribers: u32, unrelated: u32) {
-    on_one_thread(async {
-        let (broker, _idle) = start(unrelated).await;
-        let mut receivers = Vec::new();
-        for number in 0..subscribers {
-            let mut client = Client::connect(&broker, &format!("subscriber {number}")).await;
-            client.subscribe(&mut std::iter::once(TOPIC.to_owned()), qos).await;
-            receivers.push(client);
+    on_one_thread(async { publish_bursts(times, qos, subscribers, start(unrelated, None).await).await });
+}
+
+/// The same to one subscriber, with a hook.
+fn hooked(times: u32, qos: QoS, hook: Arc<dyn Hooks>) {
+    on_one_thread(async { publish_bursts(times, qos, 1, start(0, Some(hook)).await).await });
+}
+
+async fn publish_bursts(times: u32, qos: QoS, subscribers: u32, (broker, _idle): (Broker, Client)) {
+    let mut receivers = Vec::new();
+    for number in 0..subscribers {
+        let mut client = Client::connect(&broker, &format!("subscriber {number}")).await;
+        client.subscribe(&mut std::iter::once(TOPIC.to_owned()), qos).await;
+        receivers.push(client);
+    }
+    let mut publisher = Client::connect(&broker, "publisher").await;
+    let burst: Vec<u8> = (1..).take(BURST as usize).flat_map(|id| encoded(&publish(qos, id))).collect();
+    let answers = qos as u32 * BURST;
+    for _ in 0..times / BURST {
+        publisher.send(&burst).await;
+        publisher.read_packets(answers).await;
+        for receiver in &mut receivers {
+            receiver.read_packets(BURST * (qos as u32).max(1)).await;
         }
-        let mut publisher = Client::connect(&broker, "publisher").await;
-        let burst: Vec<u8> = (1..).take(BURST as usize).flat_map(|id| encoded(&publish(qos, id))).collect();
-        let answers = qos as u32 * BURST;
-        for _ in 0..times / BURST {
-            publisher.send(&burst).await;
-            publisher.read_packets(answers).await;
-            for receiver in &mut receivers {
-                receiver.read_packets(BURST * (qos as u32).max(1)).await;
-            }
-        }
-    });
+    }
 }
 
 /// A client that connects, subscribes and leaves, again and again, beside so many subscriptions.
 fn connects(times: u32, unrelated: u32) {
     on_one_thread(async {
-        let (broker, _idle) = start(unrelated).await;
+        let (broker, _idle) = start(unrelated, None).await;
         for _ in 0..times {
             let mut client = Client::connect(&broker, "coming and going").await;
             client.subscribe(&mut std::iter::once(TOPIC.to_owned()), QoS::AtMostOnce).await;

@@ -53,7 +53,7 @@ impl Hooks for OldTopics {
 
     fn publish(&self, _: &Identity, publish: &InboundPublish<'_>) -> PublishVerdict {
         let Some(rest) = publish.topic.as_str().strip_prefix("old/") else { return PublishVerdict::Pass };
-        PublishVerdict::Rewrite(Publication { topic: format!("new/{rest}"), ..Publication::from(publish) })
+        PublishVerdict::rewrite(Publication { topic: format!("new/{rest}"), ..Publication::from(publish) })
     }
 }
 

@@ -111,7 +111,7 @@ impl Hooks for TopicRewrite {
 
     fn publish(&self, _: &Identity, publish: &InboundPublish<'_>) -> PublishVerdict {
         match self.apply(publish.topic.as_str()) {
-            Some(topic) => PublishVerdict::Rewrite(Publication { topic, ..Publication::from(publish) }),
+            Some(topic) => PublishVerdict::rewrite(Publication { topic, ..Publication::from(publish) }),
             None => PublishVerdict::Pass,
         }
     }

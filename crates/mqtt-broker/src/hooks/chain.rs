@@ -33,7 +33,7 @@ struct Entry {
 /// What the chain makes of a message.
 pub(crate) enum Ruling {
     Pass,
-    Rewritten(Publication),
+    Rewritten(Box<Publication>),
     Swallow,
     Reject(ReasonCode),
 }
@@ -135,7 +135,7 @@ impl Chain {
     }
 
     pub(crate) fn publish(&self, client: &Identity, publish: &InboundPublish<'_>, now: Instant) -> Ruling {
-        let mut rewritten: Option<Publication> = None;
+        let mut rewritten: Option<Box<Publication>> = None;
         for entry in self.wanting(Events::PUBLISH) {
             let verdict = match &rewritten {
                 None => entry.call(|hook| hook.publish(client, publish)),
@@ -255,9 +255,14 @@ impl Entry {
     fn caught<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
         let called = catch_unwind(AssertUnwindSafe(call));
         if called.is_err() {
-            tracing::error!(hook = ?self.hook, "a hook panicked");
+            self.note_panic();
         }
         called.ok()
+    }
+
+    #[cold]
+    fn note_panic(&self) {
+        tracing::error!(hook = ?self.hook, "a hook panicked");
     }
 
     /// `None` if the hook panics or takes too long.
@@ -267,7 +272,7 @@ impl Entry {
         match tokio::time::timeout(self.rule.deadline, answer).await {
             Ok(Ok(answer)) => Some(answer),
             Ok(Err(_)) => {
-                tracing::error!(hook = ?self.hook, "a hook panicked");
+                self.note_panic();
                 None
             }
             Err(_) => {

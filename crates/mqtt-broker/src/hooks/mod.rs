@@ -261,11 +261,19 @@ pub enum PublishVerdict {
     #[default]
     Pass,
     /// Go on with this one instead; its quality of service stays as it is. A topic that is none counts as a failure of the hook.
-    Rewrite(Publication),
+    Rewrite(Box<Publication>),
     /// Acknowledge it, and pass it on to nobody.
     Swallow,
     /// Refuse it with this reason; it is counted as dropped.
     Reject(ReasonCode),
+}
+
+impl PublishVerdict {
+    /// Go on with this message instead.
+    #[must_use]
+    pub fn rewrite(publication: Publication) -> Self {
+        Self::Rewrite(Box::new(publication))
+    }
 }
 
 /// Why a connection ended.

@@ -316,13 +316,13 @@ impl Hooks for Warden {
         match publish.topic.as_str() {
             "swallowed" => PublishVerdict::Swallow,
             "rejected" => PublishVerdict::Reject(ReasonCode::PayloadFormatInvalid),
-            "rewritten" => PublishVerdict::Rewrite(Publication {
+            "rewritten" => PublishVerdict::rewrite(Publication {
                 topic: "out".into(),
                 payload: b"new".to_vec(),
                 ..Publication::from(publish)
             }),
             "nonsense" => {
-                PublishVerdict::Rewrite(Publication { topic: "#".into(), ..Publication::from(publish) })
+                PublishVerdict::rewrite(Publication { topic: "#".into(), ..Publication::from(publish) })
             }
             _ => PublishVerdict::Pass,
         }
