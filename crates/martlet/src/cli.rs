@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::access::{self, AccessSettings, AclArguments, PasswdArguments};
 use crate::bench::BenchArguments;
 use crate::config::{self, Draft, SourceText};
 use crate::exit::{Exit, Failure};
@@ -41,6 +42,10 @@ pub(crate) enum Command {
     Request(Box<RequestArguments>),
     /// Put load on a broker, check that every message arrives, and measure
     Bench(Box<BenchArguments>),
+    /// Make and edit a password file
+    Passwd(PasswdArguments),
+    /// Ask the access rules
+    Acl(AclArguments),
     /// Report everything that is wrong in a configuration file
     CheckConfig(CheckArguments),
     /// Print the reference of all configuration options, in Markdown
@@ -108,9 +113,29 @@ pub(crate) fn check_config(arguments: &CheckArguments) -> Result<(), Failure> {
     let mut draft = Draft::default();
     read_file(&mut draft, &arguments.file);
     match draft.finish() {
-        Ok(_) => output::print(&format!("{}: no errors\n", arguments.file.display())),
+        Ok(configuration) => {
+            let loaded = access::load(&configuration.access);
+            let loaded =
+                loaded.map_err(|errors| Failure { exit: Exit::Failed, message: errors.join("\n") })?;
+            for warning in loaded.warnings {
+                output::error_line(&format!("warning: {warning}"));
+            }
+            output::print(&format!("{}: no errors\n", arguments.file.display()))
+        }
         Err(problems) => Err(Failure { exit: Exit::Failed, message: problems.to_string() }),
     }
+}
+
+/// The access rules and users of a configuration file.
+///
+/// # Errors
+/// Everything that is wrong in the file.
+pub(crate) fn access_of(path: &std::path::Path) -> Result<AccessSettings, Failure> {
+    let mut draft = Draft::default();
+    read_file(&mut draft, path);
+    let finished = draft.finish();
+    let finished = finished.map_err(|problems| Failure { exit: Exit::Usage, message: problems.to_string() });
+    finished.map(|configuration| configuration.access)
 }
 
 /// `martlet config-reference`.

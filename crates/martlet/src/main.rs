@@ -1,5 +1,6 @@
 //! The Martlet MQTT broker and its command-line tools.
 
+mod access;
 mod bench;
 mod cli;
 mod config;
@@ -45,6 +46,8 @@ fn run(arguments: Arguments) -> Result<(), exit::Failure> {
         Command::Sub(subscribe) => pubsub::run(&Tool::Subscribe(&subscribe)),
         Command::Request(request) => pubsub::run(&Tool::Request(&request)),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Passwd(passwd) => access::run_passwd(&passwd),
+        Command::Acl(acl) => access::run_acl(&acl),
         Command::CheckConfig(check) => cli::check_config(&check),
         Command::ConfigReference(reference) => cli::config_reference(&reference),
     }

@@ -3,12 +3,14 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use mqtt_broker::Broker;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, error, info, warn};
 
+use crate::access::{self, Guard};
 use crate::cli::{self, ServeArguments};
 use crate::config::{self, Configuration};
 use crate::exit::Failure;
@@ -29,10 +31,16 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     if arguments.print_config {
         return output::print(&config::effective(&configuration));
     }
+    let loaded = access::load(&configuration.access).map_err(|errors| Failure {
+        exit: crate::exit::Exit::Usage,
+        message: errors.iter().map(|error| format!("error: {error}")).collect::<Vec<_>>().join("\n"),
+    })?;
     logging::start(&configuration.log);
+    loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
+    let guard = Arc::new(Guard::new(&configuration.access, loaded).map_err(Failure::failed)?);
     raise_open_files_limit();
     let runtime = runtime(configuration.worker_threads).map_err(Failure::failed)?;
-    let ended = runtime.block_on(serve(configuration, arguments.print_addresses.as_deref()));
+    let ended = runtime.block_on(serve(configuration, guard, arguments));
     // Whatever a second signal left unfinished is not waited for.
     runtime.shutdown_background();
     ended
@@ -54,10 +62,15 @@ fn runtime(worker_threads: usize) -> io::Result<Runtime> {
     builder.thread_name("martlet").enable_all().build()
 }
 
-async fn serve(configuration: Configuration, addresses_file: Option<&Path>) -> Result<(), Failure> {
+async fn serve(
+    configuration: Configuration,
+    guard: Arc<Guard>,
+    arguments: &ServeArguments,
+) -> Result<(), Failure> {
+    let addresses_file = arguments.print_addresses.as_deref();
     // Taken before the listeners open: from the first connection on, a signal shuts down gracefully.
     let mut signals = Signals::take().map_err(Failure::failed)?;
-    let broker = start(configuration).await?;
+    let broker = start(configuration, guard.clone()).await?;
     let addresses: Vec<String> = broker.addresses().iter().map(ToString::to_string).collect();
     if let Some(path) = addresses_file {
         let written = write_whole(path, &(addresses.join("\n") + "\n"));
@@ -66,7 +79,7 @@ async fn serve(configuration: Configuration, addresses_file: Option<&Path>) -> R
     for url in &addresses {
         info!(%url, "listening");
     }
-    let name = signals.next_end(&broker).await;
+    let name = signals.next_end(&Running { broker: &broker, guard: &guard, arguments }).await;
     info!(signal = name, "shutting down; a second signal ends at once");
     tokio::select! {
         () = broker.shutdown() => {
@@ -77,12 +90,19 @@ async fn serve(configuration: Configuration, addresses_file: Option<&Path>) -> R
     }
 }
 
-async fn start(configuration: Configuration) -> Result<Broker, Failure> {
-    let mut builder = Broker::builder().settings(configuration.settings);
+async fn start(configuration: Configuration, guard: Arc<Guard>) -> Result<Broker, Failure> {
+    let mut builder = Broker::builder().settings(configuration.settings).access(guard);
     for entry in configuration.listeners {
         builder = builder.listen(entry.into_settings());
     }
     builder.start().await.map_err(Failure::failed)
+}
+
+/// What a reload is about.
+struct Running<'a> {
+    broker: &'a Broker,
+    guard: &'a Guard,
+    arguments: &'a ServeArguments,
 }
 
 /// The signals that ask for the end.
@@ -103,12 +123,12 @@ impl Signals {
     }
 
     /// Waits for a signal that asks for the end; until then, each SIGHUP makes the broker read its files again.
-    async fn next_end(&mut self, broker: &Broker) -> &'static str {
+    async fn next_end(&mut self, running: &Running<'_>) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.hangup.recv() => reload(broker).await,
+                _ = self.hangup.recv() => reload(running).await,
             }
         }
     }
@@ -122,10 +142,37 @@ impl Signals {
 }
 
 /// Reads again what a running broker takes over.
-async fn reload(broker: &Broker) {
-    info!(signal = "SIGHUP", "reading certificates again");
-    for error in broker.reload_certificates().await.err().into_iter().flatten() {
+async fn reload(running: &Running<'_>) {
+    info!(signal = "SIGHUP", "reading certificates, users and access rules again");
+    reload_access(running);
+    for error in running.broker.reload_certificates().await.err().into_iter().flatten() {
         error!(%error, "new certificates cannot be used; the old ones stay");
+    }
+}
+
+/// Users and rules: all of them, or, if anything is wrong, none.
+fn reload_access(running: &Running<'_>) {
+    let configuration = match cli::configuration(running.arguments, |name| std::env::var(name).ok()) {
+        Ok(configuration) => configuration,
+        Err(failure) => {
+            return error!(
+                "the configuration is wrong; users and rules stay as they were: {}",
+                failure.message
+            );
+        }
+    };
+    match access::load(&configuration.access) {
+        Ok(loaded) => {
+            loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
+            running.guard.replace(&configuration.access, loaded);
+            running.broker.access_changed();
+            info!("users and access rules taken over");
+        }
+        Err(errors) => {
+            for error in errors {
+                error!("users and rules stay as they were: {error}");
+            }
+        }
     }
 }
 

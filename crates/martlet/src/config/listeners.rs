@@ -7,10 +7,12 @@ use super::settings::{ListenerEntry, default_listeners};
 
 /// Completes the listeners: the default ones if there are none, and an answer about anonymous clients in each.
 ///
-/// Nobody is let in by accident: without a log-in, only a loopback address admits clients on its own account.
+/// Nobody is let in by accident: without any way to log in, only a loopback address admits clients on its own
+/// account; with one, anonymous clients come in only where a listener says so.
 pub(crate) fn resolve(
     given: Vec<(ListenerEntry, Place)>,
     anonymous: Option<bool>,
+    knows_users: bool,
 ) -> (Vec<ListenerEntry>, Vec<Problem>) {
     let mut problems = duplicates(&given);
     let given = if given.is_empty() { with_place(default_listeners()) } else { given };
@@ -18,10 +20,10 @@ pub(crate) fn resolve(
     for (mut entry, place) in given {
         problems.extend(tls_problems(&entry).map(|message| Problem { place: place.clone(), message }));
         let allowed = entry.allow_anonymous.or(anonymous);
-        let knows_certificates = entry.knows_certificates();
-        let admits_anybody = allowed.unwrap_or_else(|| entry.is_loopback() && !knows_certificates);
+        let can_log_in = entry.knows_certificates() || knows_users;
+        let admits_anybody = allowed.unwrap_or_else(|| entry.is_loopback() && !can_log_in);
         entry.allow_anonymous = Some(admits_anybody);
-        if !admits_anybody && !knows_certificates {
+        if !admits_anybody && !can_log_in {
             problems.push(Problem { place: place.clone(), message: nobody_could_enter(&entry, allowed) });
         }
         if entry.rules.version_min > entry.rules.version_max {

@@ -106,7 +106,8 @@ impl Draft {
     pub(crate) fn finish(mut self) -> Result<Configuration, Problems> {
         self.check_versions();
         let anonymous = self.configuration.allow_anonymous;
-        let (entries, problems) = listeners::resolve(self.listeners, anonymous);
+        let (entries, problems) =
+            listeners::resolve(self.listeners, anonymous, self.configuration.access.knows_users());
         self.problems.extend(problems);
         self.configuration.listeners = entries;
         if self.problems.is_empty() { Ok(self.configuration) } else { Err(Problems::sorted(self.problems)) }

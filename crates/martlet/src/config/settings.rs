@@ -7,6 +7,8 @@ use mqtt_broker::{ListenerRules, ListenerSettings, Settings};
 use mqtt_transport::{CertificateFiles, ClientCertificates, ListenerOptions, Url};
 use tracing_subscriber::EnvFilter;
 
+use crate::access::AccessSettings;
+
 use super::value::{self, Choice, Refusal, Setting, Value};
 
 /// Everything that `martlet serve` can be told.
@@ -18,6 +20,8 @@ pub(crate) struct Configuration {
     pub(crate) listeners: Vec<ListenerEntry>,
     /// The answer for listeners that do not say it themselves.
     pub(crate) allow_anonymous: Option<bool>,
+    /// Users, rules, and what failed logins lead to.
+    pub(crate) access: AccessSettings,
     /// What is logged, and how.
     pub(crate) log: LogSettings,
     /// Threads of the runtime; 0 for one per processor.

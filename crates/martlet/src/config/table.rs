@@ -58,6 +58,11 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("limits", "Bounds that protect the broker, on connections and on what one connection may hold."),
     ("queue", "Messages that wait for one session, whether its client is connected or away."),
     ("retained", "The most that may be retained."),
+    (
+        "access",
+        "Who may do what: users, rules, bans, and what failed logins lead to. docs/security.md explains it. \
+     `SIGHUP` makes a running broker take all of this section over; if anything is wrong, it keeps what it has.",
+    ),
     ("shared", "Shared subscriptions (`$share/NAME/FILTER`)."),
     ("topics", "Rules on topics that hold for every client."),
     ("tls", "Certificates of all encrypted listeners; each `[[listener]]` names its own files."),
@@ -72,13 +77,26 @@ the broker listens on `tcp://127.0.0.1:1883` and `ws://127.0.0.1:8083/mqtt`. `--
 
 pub(crate) use super::listener_table::LISTENER_ROWS;
 
+/// Whether a key begins so.
+pub(super) const fn in_section(key: &str, section: &str) -> bool {
+    let (key, section) = (key.as_bytes(), section.as_bytes());
+    let mut at = 0;
+    while at < section.len() {
+        if at >= key.len() || key[at] != section[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
 macro_rules! row {
     ($type:ty, $key:literal, $($path:ident).+, $kind:expr, $unit:ident, $doc:literal) => {
         Row::<$type> {
             key: $key,
             kind: $kind,
             unit: Unit::$unit,
-            reloadable: false,
+            reloadable: super::table::in_section($key, "access."),
             doc: $doc,
             show: |target| Setting::show(&target.$($path).+),
             store: |target, value| {
@@ -217,6 +235,36 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("retained.bytes_max", settings.retained.bytes_max, Kind::at_least(0), Bytes,
         "Bytes that retained messages may use."),
 
+    ("access.users", access.users, Kind::List, None,
+        "Users, each as `NAME:HASH`, where `martlet passwd` makes the hash. Passwords in plain text are refused."),
+    ("access.password_files", access.password_files, Kind::List, None,
+        "Password files: one `NAME:HASH` in a line, as `martlet passwd` and mosquitto_passwd write them. As soon as there \
+         are users, anonymous clients are admitted only where a listener says so."),
+    ("access.rules", access.rules, Kind::List, None,
+        "Access rules, such as `allow user=* publish devices/${username}/#`. They come before those of the files. Without \
+         any rule, whoever is admitted may do everything; with one, what no rule allows is denied."),
+    ("access.rule_files", access.rule_files, Kind::List, None,
+        "Files of access rules, one in a line."),
+    ("access.mosquitto_acl_files", access.mosquitto_acl_files, Kind::List, None,
+        "mosquitto's ACL files, which are read as they are. Their rules come last."),
+    ("access.bans", access.bans, Kind::List, None,
+        "Who is shut out: `client=ID`, `user=NAME` or `address=NETWORK`, for good or, counted from the start, `for 3600s`."),
+    ("access.login_failures_free", access.backoff.free, Kind::integer(0, U32_MAX), None,
+        "Failed logins of one user that cost nothing; one address has four times as many. Each further one makes the user \
+         or the address wait."),
+    ("access.login_delay_ms", access.backoff.delay, Kind::integer(1, DAY_MS), Milliseconds,
+        "The first such wait; it doubles with each further failure."),
+    ("access.login_delay_max_ms", access.backoff.delay_max, Kind::integer(1, DAY_MS), Milliseconds,
+        "The longest wait. After so long without a failure everything is forgotten."),
+    ("access.login_entries_max", access.backoff.entries_max, Kind::at_least(2), None,
+        "Users, and addresses, whose failures are remembered."),
+    ("access.flapping_connects_max", access.flapping.connects_max, Kind::integer(0, U32_MAX), None,
+        "Connects of one client identifier within the window; with one more it is banned for a while. 0 to allow any number."),
+    ("access.flapping_window_ms", access.flapping.window, Kind::integer(1, DAY_MS), Milliseconds,
+        "The window in which connects are counted."),
+    ("access.flapping_ban_ms", access.flapping_ban, Kind::integer(1, DAY_MS), Milliseconds,
+        "How long a client that comes and goes too often is banned."),
+
     ("shared.strategy", settings.shared_strategy, Kind::choice::<SharedStrategy>(), None,
         "How the receiver of a message is chosen among the members: in turn; at random; the same one until it \
          leaves; the same one for all messages of a publisher; the same one for all messages on a topic."),
@@ -313,7 +361,8 @@ mod tests {
         let SysSettings { interval: _ } = sys;
 
         let of_the_broker = 1 + (15 + 3) + 22 + 3 + 2 + 2 + 1 + 1;
-        let is_own = |row: &&Row<Configuration>| ["", "log", "runtime"].contains(&row.split_key().0);
+        let is_own =
+            |row: &&Row<Configuration>| ["", "access", "log", "runtime"].contains(&row.split_key().0);
         assert_eq!(ROWS.iter().filter(|row| !is_own(row)).count(), of_the_broker);
     }
 }

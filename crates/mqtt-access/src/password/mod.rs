@@ -1,6 +1,7 @@
 //! Passwords as they may be kept: hashed, in the formats of Martlet, mosquitto and PostgreSQL.
 
 mod argon;
+mod cache;
 mod file;
 mod mosquitto;
 mod text;
@@ -11,6 +12,7 @@ use crate::scram::Verifier;
 use argon::Argon;
 use mosquitto::Salted;
 
+pub use cache::{CACHE_TIME, Cache};
 pub use file::{FileError, PasswordFile, User, set_line, without_line};
 pub(crate) use text::{base64, base64_unpadded, from_base64};
 

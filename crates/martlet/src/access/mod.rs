@@ -1,0 +1,18 @@
+//! Who may do what, as the configuration says: the broker's [`Access`](mqtt_broker::Access) over `mqtt-access`.
+
+mod explain;
+mod guard;
+mod load;
+mod logins;
+mod passwd;
+mod scram;
+mod settings;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use explain::{AclArguments, run as run_acl};
+pub(crate) use guard::Guard;
+pub(crate) use load::load;
+pub(crate) use passwd::{PasswdArguments, run as run_passwd};
+pub(crate) use settings::AccessSettings;

@@ -1,0 +1,235 @@
+//! The guard in front of a whole broker, in memory and with virtual time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_access::password::PasswordHash;
+use mqtt_access::scram::{Mechanism, Verifier};
+use mqtt_broker::{Broker, ListenerRules, Peer as From, Settings};
+use mqtt_codec::QoS::AtMostOnce;
+use mqtt_codec::{ReasonCode, Version};
+use mqtt_testkit::{ConnectBuilder, Peer, connect, pipe, publish};
+use mqtt_transport::Connection;
+
+use super::settings::UserLines;
+use super::*;
+use crate::config::{Setting, Value};
+
+struct House {
+    broker: Broker,
+    guard: Arc<Guard>,
+    anonymous: bool,
+}
+
+/// alice and bob with mosquitto's hashes of `secret`, carol with a verifier of `pencil`.
+fn users() -> Vec<String> {
+    let carol = Verifier::derive(Mechanism::Sha256, b"pencil", b"saltsalt", 4096);
+    vec![
+        "alice:$7$101$VfCN2QBxR393E5xb$12JnNYUPVA04OLbzceC4ZJqmWhBrmDYr/1r7AzVcrOJgIZZjF0sTQo4f+O6tyAF7FDoYJNc/Tn27Cj+/QO8hlQ==".to_owned(),
+        "bob:$6$V7Ma+NcEiAngp6ki$YSTr+k6FmE97RMzdz/SX4CyC4kbyLMrcl98gngLnZ+w3s7EQ2zR3JwxB7+6LsA48h7An8Lxor4BFMNFml92CCw==".to_owned(),
+        format!("carol:{}", PasswordHash::of_verifier(carol).to_text()),
+    ]
+}
+
+fn settings(rules: &[&str]) -> AccessSettings {
+    AccessSettings {
+        users: UserLines(users()),
+        rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+        ..AccessSettings::default()
+    }
+}
+
+async fn house(settings: &AccessSettings, anonymous: bool) -> House {
+    let loaded = load(settings).expect("good settings");
+    let guard = Arc::new(Guard::new(settings, loaded).expect("random numbers"));
+    let mut quiet = Settings::default();
+    quiet.sys.interval = None;
+    let broker = Broker::builder().settings(quiet).access(guard.clone()).start().await.expect("it starts");
+    House { broker, guard, anonymous }
+}
+
+impl House {
+    fn open(&self) -> Peer {
+        self.open_from("192.0.2.1:1")
+    }
+
+    fn open_from(&self, address: &str) -> Peer {
+        let (near, far) = pipe();
+        let rules = ListenerRules {
+            name: "door".into(),
+            allow_anonymous: self.anonymous,
+            ..ListenerRules::default()
+        };
+        let address = address.parse().ok();
+        self.broker
+            .attach(Connection::boxed(far), From { listener: Arc::new(rules), address, certificate: None });
+        Peer::new("peer", near)
+    }
+
+    async fn connect(&self, request: ConnectBuilder) -> Peer {
+        let mut peer = self.open();
+        peer.connect(request).await;
+        peer
+    }
+
+    async fn refuse(&self, request: ConnectBuilder, reason: ReasonCode) {
+        let mut peer = self.open();
+        peer.send(request).await;
+        peer.expect_refusal(reason).await;
+    }
+
+    fn reload(&self, settings: &AccessSettings) {
+        self.guard.replace(settings, load(settings).expect("good settings"));
+        self.broker.access_changed();
+    }
+}
+
+fn user(name: &str, password: &str) -> ConnectBuilder {
+    connect(&format!("client of {name}")).username(name).password(password)
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_right_password_admits_in_every_version() {
+    let house = house(&settings(&[]), false).await;
+    for version in Version::ALL {
+        for (name, password) in [("alice", "secret"), ("bob", "secret"), ("carol", "pencil")] {
+            house.connect(user(name, password).version(version)).await.leave().await;
+        }
+        let refused = ReasonCode::BadUserNameOrPassword;
+        for (name, password) in
+            [("alice", "Secret"), ("Alice", "secret"), ("nobody", "secret"), ("", "secret"), ("alice", "")]
+        {
+            house.refuse(user(name, password).version(version), refused).await;
+        }
+        house.refuse(connect("c").version(version), ReasonCode::NotAuthorized).await;
+        house.refuse(connect("c").version(version).username("bob"), refused).await;
+    }
+    house.refuse(connect("c").password("secret"), ReasonCode::BadUserNameOrPassword).await;
+    house.refuse(user("bob", "secret\0"), ReasonCode::BadUserNameOrPassword).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_shows_a_name_must_prove_it_even_where_nobody_has_to() {
+    let house = house(&settings(&["allow anonymous publish open", "allow user=alice publish #"]), true).await;
+    let mut peer = house.connect(connect("c")).await;
+    for (topic, reason) in
+        [("open", ReasonCode::NoMatchingSubscribers), ("closed", ReasonCode::NotAuthorized)]
+    {
+        peer.send(publish(topic).payload("x").qos1(1)).await;
+        assert_eq!(peer.expect_puback(1).await.reason, reason);
+    }
+    house.refuse(user("alice", "guess"), ReasonCode::BadUserNameOrPassword).await;
+    house.refuse(connect("d").username("alice"), ReasonCode::BadUserNameOrPassword).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_nobody_checks_counts_for_nothing() {
+    let rules = AccessSettings { users: UserLines::default(), ..settings(&["allow user=alice publish #"]) };
+    let house = house(&rules, true).await;
+    let mut peer = house.connect(user("alice", "anything")).await;
+    peer.send(publish("t").payload("x").qos1(1)).await;
+    assert_eq!(peer.expect_puback(1).await.reason, ReasonCode::NotAuthorized);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_reaches_those_who_are_connected() {
+    let house = house(&settings(&["allow user=* read #", "allow user=* publish #"]), false).await;
+    let mut alice = house.connect(user("alice", "secret")).await;
+    let mut bob = house.connect(user("bob", "secret")).await;
+    alice.subscribe("news/#", AtMostOnce).await;
+    bob.publish(publish("news/1").payload("one")).await;
+    alice.receive_text("one").await;
+    house.reload(&settings(&["allow user=bob all #", "allow user=alice read other/#"]));
+    bob.publish(publish("news/1").payload("two")).await;
+    alice.expect_silence().await;
+    assert_eq!(house.broker.metrics().subscriptions_revoked, 1);
+    let mut without_alice = settings(&[]);
+    without_alice.users.0.remove(0);
+    house.reload(&without_alice);
+    alice.expect_disconnect(ReasonCode::NotAuthorized).await;
+    bob.ping().await;
+    house.refuse(user("alice", "secret"), ReasonCode::BadUserNameOrPassword).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn guessing_is_slowed_down_by_user_and_shut_out_by_address() {
+    let house = house(&settings(&[]), false).await;
+    for _ in 0..6 {
+        house.refuse(user("bob", "guess"), ReasonCode::BadUserNameOrPassword).await;
+    }
+    house.refuse(user("bob", "secret"), ReasonCode::ConnectionRateExceeded).await;
+    house.connect(user("alice", "secret")).await.leave().await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    house.connect(user("bob", "secret")).await.leave().await;
+    for number in 0..20 {
+        let mut peer = house.open_from("198.51.100.1:1");
+        peer.send_carelessly(user(&format!("user {number}"), "guess")).await;
+        peer.expect_packet_or_closed().await;
+    }
+    let mut peer = house.open_from("198.51.100.1:2");
+    peer.send_carelessly(user("alice", "guess")).await;
+    peer.expect_packet_or_closed().await;
+    house.open_from("198.51.100.1:3").expect_closed().await;
+    house.connect(user("alice", "secret")).await.leave().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_banned_are_shut_out_by_name_client_and_network() {
+    let bans = ["user=bob", "client=evil", "address=203.0.113.0/24 for 60s"];
+    let bans = bans.iter().map(|ban| (*ban).to_owned()).collect();
+    let mut settings = settings(&[]);
+    settings.bans = Setting::read(Value::List(bans)).expect("bans");
+    let house = house(&settings, true).await;
+    house.refuse(user("bob", "secret"), ReasonCode::Banned).await;
+    house.refuse(connect("evil"), ReasonCode::Banned).await;
+    house.open_from("203.0.113.9:1").expect_closed().await;
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    house.open_from("203.0.113.9:1").connect(connect("c")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_comes_and_goes_too_often_is_shut_out_for_a_while() {
+    let mut settings = settings(&[]);
+    settings.flapping.connects_max = 3;
+    let house = house(&settings, true).await;
+    for _ in 0..3 {
+        house.connect(connect("flapper")).await.leave().await;
+    }
+    house.refuse(connect("flapper"), ReasonCode::Banned).await;
+    house.connect(connect("calm")).await.leave().await;
+    tokio::time::sleep(Duration::from_secs(301)).await;
+    house.connect(connect("flapper")).await.leave().await;
+}
+
+#[test]
+fn a_file_with_a_mistake_is_told_with_its_line_and_without_the_password() {
+    let directory = std::env::temp_dir().join(format!("martlet-access-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let file = |name: &str, text: &str| {
+        std::fs::write(directory.join(name), text).expect("it can be written");
+        directory.join(name)
+    };
+    let settings = AccessSettings {
+        password_files: vec![file("users", "alice:hunter2\n"), directory.join("missing")],
+        mosquitto_acl_files: vec![file("acl", "user a\ntopic read a/#/b\n")],
+        rule_files: vec![file("rules", "allow nothing\n")],
+        ..AccessSettings::default()
+    };
+    let said = load(&settings).expect_err("four mistakes").join("\n");
+    for part in ["users: line 1: ", "missing: cannot be read", "acl:2: ", "rules:1: "] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+    assert!(!said.contains("hunter2"), "{said}");
+    std::fs::remove_dir_all(&directory).expect("it was made here");
+}
+
+#[test]
+fn hashes_are_shown_nowhere() {
+    let settings = settings(&[]);
+    let hash = users()[0].split_once('$').expect("a hash").1.to_owned();
+    let shown = format!("{settings:?} {:?} {:?}", settings.users.show(), load(&settings));
+    assert!(shown.contains("alice") && !shown.contains(&hash[..8]), "{shown}");
+    let plain = UserLines::read(Value::List(vec!["eve:hunter2".to_owned()]));
+    let said = format!("{:?}", plain.expect_err("a password in plain text"));
+    assert!(said.contains("martlet passwd") && !said.contains("hunter2"), "{said}");
+}
