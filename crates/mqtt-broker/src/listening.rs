@@ -123,9 +123,9 @@ impl Listening {
             };
             match accepted {
                 Ok(incoming) => {
-                    let address = incoming.peer().ip();
+                    let address = incoming.peer().map(|peer| peer.ip());
                     let Some(place) = Place::take(&core, &open, Some(&self)) else { continue };
-                    let Some((visit, handshake)) = enter(&core, Some(address)) else { continue };
+                    let Some((visit, handshake)) = enter(&core, address) else { continue };
                     let scheme = self.url().scheme();
                     let opening = opening(core.clone(), incoming, self.rules.clone(), scheme);
                     let opening = Box::pin(async move {

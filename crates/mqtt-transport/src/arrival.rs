@@ -25,6 +25,8 @@ pub enum HandshakeError {
     Io(io::Error),
     /// The TLS handshake failed.
     Tls(Cause, io::Error),
+    /// The PROXY header is missing or wrong, or comes from an address that is not believed.
+    Proxy(Cause, io::Error),
     /// The peer asked for something that is not served; it was answered.
     Refused(Refusal),
 }
@@ -34,7 +36,7 @@ impl HandshakeError {
     pub fn cause(&self) -> Cause {
         match self {
             Self::Io(_) => Cause::Broken,
-            Self::Tls(cause, _) => *cause,
+            Self::Tls(cause, _) | Self::Proxy(cause, _) => *cause,
             Self::Refused(refusal) => refusal.cause(),
         }
     }
@@ -77,6 +79,7 @@ impl fmt::Display for HandshakeError {
         match self {
             Self::Io(error) => write!(f, "handshake failed: {error}"),
             Self::Tls(_, error) => write!(f, "TLS handshake failed: {error}"),
+            Self::Proxy(_, error) => error.fmt(f),
             Self::Refused(refusal) => write!(f, "handshake refused: {refusal}"),
         }
     }
@@ -85,7 +88,7 @@ impl fmt::Display for HandshakeError {
 impl std::error::Error for HandshakeError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Io(error) | Self::Tls(_, error) => Some(error),
+            Self::Io(error) | Self::Tls(_, error) | Self::Proxy(_, error) => Some(error),
             Self::Refused(_) => None,
         }
     }
@@ -136,6 +139,10 @@ causes! {
     CertificateRevoked = "certificate_revoked",
     /// Its certificate does not come from an authority that is trusted, or is wrong in another way.
     CertificateUnknown = "certificate_unknown",
+    /// The PROXY header was missing or malformed.
+    BadProxyHeader = "bad_proxy_header",
+    /// A PROXY header is expected, and the address is none that is believed.
+    UntrustedProxy = "untrusted_proxy",
     /// The WebSocket request was no HTTP, malformed or too long.
     BadRequest = "bad_request",
     /// Nothing is served at the path of the request.

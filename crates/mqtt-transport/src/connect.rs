@@ -1,6 +1,6 @@
 use std::io;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::connection::{Connection, Stream};
 use crate::tls::{TlsClient, TlsClientOptions};
@@ -32,11 +32,7 @@ impl Connector {
     pub fn new(url: Url, options: &ConnectOptions) -> io::Result<Self> {
         let tls = match url.scheme() {
             Scheme::Tls | Scheme::Wss => Some(TlsClient::load(&options.tls)?),
-            Scheme::Tcp | Scheme::Ws => None,
-            scheme => {
-                let message = format!("{}:// is not supported", scheme.name());
-                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
-            }
+            Scheme::Tcp | Scheme::Ws | Scheme::Unix => None,
         };
         Ok(Self { url, ws: options.ws.clone(), tls })
     }
@@ -51,6 +47,9 @@ impl Connector {
     /// # Errors
     /// Those of the system and of TLS, and [`io::ErrorKind::ConnectionRefused`] when a WebSocket peer does not agree to MQTT.
     pub async fn connect(&self) -> io::Result<Connection> {
+        if self.url.scheme() == Scheme::Unix {
+            return Ok(Connection::boxed(UnixStream::connect(self.url.path()).await?));
+        }
         let stream = TcpStream::connect((self.url.host(), self.url.port())).await?;
         stream.set_nodelay(true)?;
         self.upgrade(stream).await

@@ -6,8 +6,10 @@ mod close;
 mod connect;
 mod connection;
 mod listener;
+mod proxy;
 mod reader;
 mod scratch;
+mod socket;
 mod tls;
 mod url;
 mod writer;
@@ -19,7 +21,9 @@ pub use close::{CloseOutcome, DRAIN_BYTES_MAX, close_gracefully};
 pub use connect::{ConnectOptions, Connector, connect};
 pub use connection::{BoxStream, Connection, Stream};
 pub use listener::{Incoming, Listener, ListenerOptions};
+pub use proxy::{ProxyHeader, parse_proxy_header};
 pub use reader::{Burst, FrameReader, ReadError};
+pub use socket::SocketOptions;
 pub use tls::{
     CertificateExpiry, CertificateFiles, ClientCertificates, Reloaded, TlsClientOptions, TlsOptions,
     TlsServer, TlsVersion,

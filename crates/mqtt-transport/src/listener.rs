@@ -3,11 +3,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
-use crate::arrival::{Arrival, HandshakeError};
+use crate::arrival::{Arrival, Cause, HandshakeError};
 use crate::connection::{Connection, Stream};
+use crate::proxy::{self, ProxyHeader};
+use crate::socket::{Listening, Socket, SocketOptions};
 use crate::tls::{TlsOptions, TlsServer};
 use crate::url::{Scheme, Url};
 use crate::ws::{WsOptions, WsStream};
@@ -15,10 +17,11 @@ use crate::ws::{WsOptions, WsStream};
 /// How a [`Listener`] treats its sockets. More fields may come: build it with `..ListenerOptions::default()`.
 #[derive(Debug, Clone)]
 pub struct ListenerOptions {
-    /// Connections the system keeps waiting before they are accepted (the system may cap it).
-    pub backlog: u32,
-    /// Send small packets at once instead of waiting for acknowledgements (`TCP_NODELAY`).
-    pub nodelay: bool,
+    /// What the system is told about the socket.
+    pub socket: SocketOptions,
+    /// Proxies that speak the PROXY protocol, version 1 or 2. If there is one, every connection must come from one of them
+    /// (or through a Unix socket) and begin with its header.
+    pub proxy_from: Vec<IpNet>,
     /// For WebSocket listeners; its path is replaced by that of the address.
     pub ws: WsOptions,
     /// For encrypted listeners.
@@ -30,8 +33,8 @@ pub struct ListenerOptions {
 impl Default for ListenerOptions {
     fn default() -> Self {
         Self {
-            backlog: 1024,
-            nodelay: true,
+            socket: SocketOptions::default(),
+            proxy_from: Vec::new(),
             ws: WsOptions::default(),
             tls: TlsOptions::default(),
             handshakes_max: 512,
@@ -42,7 +45,7 @@ impl Default for ListenerOptions {
 /// Accepts connections on one address.
 #[derive(Debug)]
 pub struct Listener {
-    socket: TcpListener,
+    socket: Listening,
     url: Url,
     upgrade: Arc<Upgrade>,
 }
@@ -52,6 +55,7 @@ pub struct Listener {
 struct Upgrade {
     scheme: Scheme,
     nodelay: bool,
+    proxy_from: Vec<IpNet>,
     tls: Option<Arc<TlsServer>>,
     handshakes: Semaphore,
     ws: WsOptions,
@@ -67,17 +71,17 @@ impl Listener {
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {url}: {error}"));
         let upgrade = Upgrade::new(url, &options).map_err(named)?;
-        let socket = bind_first(url, options.backlog).await.map_err(named)?;
-        let port = socket.local_addr().map_err(named)?.port();
+        let socket = Listening::bind(url, &options.socket).await.map_err(named)?;
+        let port = socket.local_addr().map_err(named)?.map_or(0, |address| address.port());
         Ok(Self { socket, url: url.clone().with_port(port), upgrade: Arc::new(upgrade) })
     }
 
     /// The address really bound.
     ///
     /// # Errors
-    /// Those of the system.
+    /// Those of the system, and [`io::ErrorKind::Unsupported`] for a Unix socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
+        self.socket.local_addr()?.ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     /// The address as it was given, with the real port.
@@ -115,17 +119,38 @@ impl Upgrade {
         };
         let ws = WsOptions { path: url.path().to_owned(), ..options.ws.clone() };
         let handshakes = Semaphore::new(options.handshakes_max.min(Semaphore::MAX_PERMITS));
-        Ok(Self { scheme, nodelay: options.nodelay, tls, handshakes, ws })
+        let (nodelay, proxy_from) = (options.socket.nodelay, options.proxy_from.clone());
+        Ok(Self { scheme, nodelay, proxy_from, tls, handshakes, ws })
+    }
+
+    /// The header that a proxy puts before everything else; without one, the proxy speaks for itself.
+    async fn read_proxy_header(
+        &self,
+        stream: &mut Socket,
+        peer: Option<SocketAddr>,
+    ) -> Result<ProxyHeader, HandshakeError> {
+        let is_proxy =
+            |peer: SocketAddr| self.proxy_from.iter().any(|net| net.contains(&peer.ip().to_canonical()));
+        if !peer.is_none_or(is_proxy) {
+            let error = io::Error::new(io::ErrorKind::PermissionDenied, "only proxies may connect here");
+            return Err(HandshakeError::Proxy(Cause::UntrustedProxy, error));
+        }
+        let header = proxy::read(stream).await.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => HandshakeError::Proxy(Cause::BadProxyHeader, error),
+            _ => HandshakeError::Io(error),
+        })?;
+        Ok(ProxyHeader { address: header.address.or(peer), ..header })
     }
 
     /// Returns whom a proxy speaks for as well.
     async fn open(
         &self,
         stream: impl Stream + 'static,
-        peer: SocketAddr,
+        peer: Option<SocketAddr>,
     ) -> Result<(Connection, Option<SocketAddr>), HandshakeError> {
         if self.scheme.is_websocket() {
-            let (stream, forwarded) = WsStream::accept_from(stream, &self.ws, Some(peer.ip())).await?;
+            let (stream, forwarded) =
+                WsStream::accept_from(stream, &self.ws, peer.map(|peer| peer.ip())).await?;
             return Ok((Connection::boxed(stream), forwarded));
         }
         Ok((Connection::boxed(stream), None))
@@ -134,15 +159,15 @@ impl Upgrade {
 
 /// An accepted connection whose handshake has not begun.
 pub struct Incoming {
-    stream: TcpStream,
-    peer: SocketAddr,
+    stream: Socket,
+    peer: Option<SocketAddr>,
     upgrade: Arc<Upgrade>,
 }
 
 impl Incoming {
-    /// The other end.
-    pub fn peer(&self) -> SocketAddr {
-        self.peer
+    /// The other end; `None` for a Unix socket, and where a proxy has yet to say who is behind it.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer.filter(|_| self.upgrade.proxy_from.is_empty())
     }
 
     /// Does what the transport needs before MQTT bytes can flow. To be run in the connection's own task, so that a slow
@@ -151,18 +176,27 @@ impl Incoming {
     /// # Errors
     /// [`HandshakeError`]; a refused peer has had its answer.
     pub async fn handshake(self) -> Result<Arrival, HandshakeError> {
-        let Self { stream, peer, upgrade } = self;
+        let Self { mut stream, peer, upgrade } = self;
         stream.set_nodelay(upgrade.nodelay)?;
-        let ((connection, forwarded), certificate) = match &upgrade.tls {
-            None if upgrade.scheme == Scheme::Tcp => ((Connection::Tcp(stream), None), None),
-            None => (Box::pin(upgrade.open(stream, peer)).await?, None),
-            Some(tls) => {
+        let behind = if upgrade.proxy_from.is_empty() {
+            ProxyHeader { address: peer, certificate: None }
+        } else {
+            Box::pin(upgrade.read_proxy_header(&mut stream, peer)).await?
+        };
+        let address = behind.address;
+        let ((connection, forwarded), certificate) = match (&upgrade.tls, stream) {
+            (None, Socket::Tcp(stream)) if upgrade.scheme == Scheme::Tcp => {
+                ((Connection::Tcp(stream), None), None)
+            }
+            (None, stream) => (Box::pin(upgrade.open(stream, address)).await?, None),
+            (Some(tls), stream) => {
                 // Boxed: what a handshake needs is large, and gone once it is over.
                 let (stream, certificate) = Box::pin(tls.accept(stream, &upgrade.handshakes)).await?;
-                (Box::pin(upgrade.open(stream, peer)).await?, certificate)
+                (Box::pin(upgrade.open(stream, address)).await?, certificate)
             }
         };
-        Ok(Arrival { connection, address: Some(forwarded.unwrap_or(peer)), certificate })
+        let certificate = certificate.or(behind.certificate.map(Arc::new));
+        Ok(Arrival { connection, address: forwarded.or(address), certificate })
     }
 }
 
@@ -170,27 +204,6 @@ impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Incoming").field("peer", &self.peer).finish_non_exhaustive()
     }
-}
-
-async fn bind_first(url: &Url, backlog: u32) -> io::Result<TcpListener> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in lookup_host((url.host(), url.port())).await? {
-        match bind(address, backlog) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failure = error,
-        }
-    }
-    Err(failure)
-}
-
-fn bind(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // Elsewhere the option would let two processes share the port.
-    if cfg!(unix) {
-        socket.set_reuseaddr(true)?;
-    }
-    socket.bind(address)?;
-    socket.listen(backlog)
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {

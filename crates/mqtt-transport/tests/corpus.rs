@@ -5,7 +5,7 @@ mod fuzz_case;
 use std::fs;
 use std::path::Path;
 
-use fuzz_case::check_websocket;
+use fuzz_case::{check_proxy_header, check_websocket};
 
 fn run(target: &str, check: impl Fn(&[u8])) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target);
@@ -18,6 +18,11 @@ fn run(target: &str, check: impl Fn(&[u8])) {
 #[test]
 fn corpus_of_websocket() {
     run("websocket", check_websocket);
+}
+
+#[test]
+fn corpus_of_proxy_header() {
+    run("proxy_header", check_proxy_header);
 }
 
 proptest::proptest! {

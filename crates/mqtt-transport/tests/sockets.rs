@@ -28,7 +28,7 @@ async fn pair(url: &str) -> (Connection, Connection) {
     let listener = listen(url).await;
     let accept = async {
         let incoming = listener.accept().await.expect("a client comes");
-        assert!(incoming.peer().ip().is_loopback());
+        assert!(incoming.peer().expect("TCP").ip().is_loopback());
         incoming.handshake().await.expect("agreed")
     };
     let (broker, client) = tokio::join!(accept, connect(listener.url()));

@@ -13,7 +13,7 @@ const U32_MAX: u64 = u32::MAX as u64;
 pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
     ("url", url, Kind::Text, None,
         "Where to listen: `tcp://HOST:PORT`, `mqtts://HOST:PORT` (TLS), `ws://HOST:PORT/PATH` or \
-         `wss://HOST:PORT/PATH` (WebSocket, over TLS). Port 0 takes any free port. Must be given."),
+         `wss://HOST:PORT/PATH` (WebSocket, over TLS), or `unix:///PATH` (a Unix socket). Port 0 takes any free port. Must be given."),
     ("allow_anonymous", allow_anonymous, Kind::Boolean, None,
         "Whether clients may connect without logging in. Not given, the option `allow_anonymous` of the top \
          level decides; if that is not given either, only a loopback address admits them, and of these only one that \
@@ -27,10 +27,23 @@ pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
         "Lowest version of MQTT that is admitted here, if `protocol.version_min` admits it."),
     ("version_max", rules.version_max, Kind::choice::<Version>(), None,
         "Highest version of MQTT that is admitted here, if `protocol.version_max` admits it."),
-    ("backlog", transport.backlog, Kind::integer(1, U32_MAX), None,
+    ("backlog", transport.socket.backlog, Kind::integer(1, U32_MAX), None,
         "Connections that the system keeps waiting before they are accepted; the system may have a lower limit."),
-    ("nodelay", transport.nodelay, Kind::Boolean, None,
+    ("nodelay", transport.socket.nodelay, Kind::Boolean, None,
         "Whether small packets are sent at once (`TCP_NODELAY`)."),
+    ("reuse_port", transport.socket.reuse_port, Kind::Boolean, None,
+        "Whether other processes that say so, too, may listen on the same port (`SO_REUSEPORT`)."),
+    ("ipv6_only", transport.socket.ipv6_only, Kind::Boolean, None,
+        "Whether a listener on an IPv6 address such as `[::]` leaves IPv4 clients alone. Not given, the system decides."),
+    ("device", transport.socket.device, Kind::Text, None,
+        "The network device whose clients are accepted, such as `eth0` (Linux). Empty for all."),
+    ("unix_mode", unix_mode, Kind::Text, None,
+        "Permissions of the file of a `unix://` listener as an octal number, such as `660`. Empty for what the umask of \
+         the process says."),
+    ("proxy_from", transport.proxy_from, Kind::List, None,
+        "Addresses or networks of load balancers that speak the PROXY protocol (version 1 or 2). If there is one, every \
+         connection must come from there and begin with its header, which says where the client is, and by which common \
+         name a TLS-ending proxy knows it (see `username_from`). Through `unix://` everybody must send a header then."),
     ("origins", transport.ws.origins, Kind::List, None,
         "For WebSocket listeners: origins of the pages that may connect, such as `https://example.org`. Empty for all. \
          Clients that are no browsers send none and are not affected."),

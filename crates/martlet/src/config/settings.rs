@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use mqtt_broker::{ListenerRules, ListenerSettings, Settings};
-use mqtt_transport::{CertificateFiles, ClientCertificates, ListenerOptions, Url};
+use mqtt_transport::{CertificateFiles, ClientCertificates, ListenerOptions, Scheme, Url};
 use tracing_subscriber::EnvFilter;
 
 use crate::access::AccessSettings;
@@ -40,6 +40,7 @@ pub(crate) struct ListenerEntry {
     /// Files of the certificates; the keys stand at the same places.
     pub(crate) certificates: Vec<PathBuf>,
     pub(crate) keys: Vec<PathBuf>,
+    pub(crate) unix_mode: UnixMode,
 }
 
 impl ListenerEntry {
@@ -52,6 +53,7 @@ impl ListenerEntry {
             transport: ListenerOptions::default(),
             certificates: Vec::new(),
             keys: Vec::new(),
+            unix_mode: UnixMode::default(),
         }
     }
 
@@ -60,6 +62,7 @@ impl ListenerEntry {
         let allow_anonymous = self.allow_anonymous.expect("a resolved listener knows");
         let rules = ListenerRules { allow_anonymous, ..self.rules };
         let mut transport = self.transport;
+        transport.socket.unix_mode = self.unix_mode.0;
         let pairs = self.certificates.into_iter().zip(self.keys);
         transport.tls.certificates =
             pairs.map(|(certificate, key)| CertificateFiles { certificate, key }).collect();
@@ -75,7 +78,10 @@ impl ListenerEntry {
     /// Whether only this machine can reach it. A name other than `localhost` may lead anywhere.
     pub(crate) fn is_loopback(&self) -> bool {
         let host = self.url.host();
-        host.parse().map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip: IpAddr| is_loopback(ip))
+        self.url.scheme() == Scheme::Unix
+            || host
+                .parse()
+                .map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip: IpAddr| is_loopback(ip))
     }
 }
 
@@ -93,6 +99,27 @@ impl Default for ListenerEntry {
 pub(crate) fn default_listeners() -> Vec<ListenerEntry> {
     let ws = Url::parse("ws://127.0.0.1:8083/mqtt").expect("an address");
     vec![ListenerEntry::default(), ListenerEntry::new(ws)]
+}
+
+/// Permissions of a file, written as an octal number.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct UnixMode(Option<u32>);
+
+impl Setting for UnixMode {
+    fn show(&self) -> Value {
+        Value::Text(self.0.map_or_else(String::new, |mode| format!("{mode:o}")))
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        let text = value::text(value)?;
+        if text.is_empty() {
+            return Ok(Self(None));
+        }
+        let mode = u32::from_str_radix(&text, 8).ok().filter(|mode| *mode <= 0o777);
+        let mode =
+            mode.ok_or_else(|| vec![Refusal::new(format!("is {text:?}: write an octal number up to 777"))])?;
+        Ok(Self(Some(mode)))
+    }
 }
 
 /// What is logged, and how.

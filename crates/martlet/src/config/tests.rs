@@ -40,8 +40,9 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
             Value::Text((*other.expect("more than one choice")).to_owned())
         }
         (Kind::Text, _) if key == "log.filter" => Value::Text("warn,mqtt_broker=debug".to_owned()),
+        (Kind::Text, _) if key == "unix_mode" => Value::Text("660".to_owned()),
         (Kind::Text, _) => Value::Text("ws://localhost:9001/a \"quoted\" \\ text\n".trim().to_owned()),
-        (Kind::List, _) if key == "trusted_proxies" => {
+        (Kind::List, _) if ["trusted_proxies", "proxy_from"].contains(&key) => {
             Value::List(vec!["10.0.0.0/8".to_owned(), "::1/128".to_owned()])
         }
         (Kind::List, _) if key == "access.users" => Value::List(vec!["a:(hidden)".to_owned()]),

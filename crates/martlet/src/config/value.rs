@@ -337,6 +337,16 @@ impl Setting for Option<Box<str>> {
     }
 }
 
+impl Setting for Option<String> {
+    fn show(&self) -> Value {
+        Value::Text(self.clone().unwrap_or_default())
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        Ok(Some(text(value)?).filter(|text| !text.is_empty()))
+    }
+}
+
 impl Setting for Vec<TopicFilter> {
     fn show(&self) -> Value {
         Value::List(self.iter().map(|filter| filter.as_str().to_owned()).collect())

@@ -24,8 +24,8 @@ impl Target {
         Self { url: Url::tcp(host, port).with_scheme(scheme), username: None, password: None, topic: None }
     }
 
-    /// Reads `mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]` or `ws://[USER[:PASSWORD]@]HOST:PORT[/PATH]`, with `mqtts`,
-    /// `wss` and `quic` for encryption, or `unix:///PATH`; `tcp` is another word for `mqtt`. User name, password and topic
+    /// Reads `mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]` or `ws://[USER[:PASSWORD]@]HOST:PORT[/PATH]`, with `mqtts`
+    /// and `wss` for encryption, or `unix:///PATH`; `tcp` is another word for `mqtt`. User name, password and topic
     /// may be percent-encoded.
     ///
     /// # Errors
@@ -43,11 +43,10 @@ impl Target {
             "mqtts" | "tls" | "ssl" => {
                 (parse_url(&format!("mqtts://{}", with_port(address, TLS_PORT)))?, parse_topic(path)?)
             }
-            "quic" => (parse_url(&format!("quic://{address}"))?, parse_topic(path)?),
             "ws" | "wss" => (parse_url(&format!("{scheme}://{address}{path}"))?, None),
             "unix" => (parse_url(text)?, None),
             _ => {
-                let known = "mqtt, mqtts, ws, wss, quic and unix";
+                let known = "mqtt, mqtts, ws, wss and unix";
                 return Err(format!("{scheme}:// is not supported; there are {known}"));
             }
         };
@@ -114,7 +113,6 @@ mod tests {
         check("mqtt://me@host/a", "tcp://host:1883", [Some("me"), None], Some("a"));
         check("mqtt://me:p%40s:s@host/%24SYS", "tcp://host:1883", [Some("me"), Some("p@s:s")], Some("$SYS"));
         check("mqtts://me@host/a", "mqtts://host:8883", [Some("me"), None], Some("a"));
-        check("quic://host:5/a", "quic://host:5", [None, None], Some("a"));
         check("wss://host:443/mqtt", "wss://host:443/mqtt", [None, None], None);
         check("unix:///run/mqtt.sock", "unix:///run/mqtt.sock", [None, None], None);
         check("ws://host:80/mqtt", "ws://host:80/mqtt", [None, None], None);

@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use mqtt_transport::{WsOptions, WsStream};
+use mqtt_transport::{WsOptions, WsStream, parse_proxy_header};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Gives out its bytes in pieces of at most `step`, and takes everything.
@@ -76,5 +76,16 @@ pub(crate) fn check_websocket(input: &[u8]) {
     assert!(whole.0.len() <= input.len());
     for (step, room) in [(1, 100), (3, 7), (1000, 20)] {
         assert_eq!(read_frames(input, step, room), whole, "{step} bytes per read, room for {room}");
+    }
+}
+
+/// A header means the same whatever comes behind it, and no part of it is one.
+pub(crate) fn check_proxy_header(input: &[u8]) {
+    if let Ok((header, length)) = parse_proxy_header(input) {
+        assert!(length <= input.len());
+        assert_eq!(parse_proxy_header(&input[..length]).expect("the same bytes"), (header, length));
+        for end in 0..length {
+            assert!(parse_proxy_header(&input[..end]).is_err(), "{end} of {length} bytes");
+        }
     }
 }
