@@ -5,7 +5,6 @@ pub mod acl;
 pub mod backoff;
 pub mod bans;
 pub mod flapping;
-pub mod jwt;
 mod network;
 pub mod password;
 pub mod scram;
