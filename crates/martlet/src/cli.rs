@@ -58,7 +58,7 @@ pub(crate) struct ServeArguments {
     /// Read the configuration from this file (TOML)
     #[arg(short, long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Listen on this address instead of those of the file: tcp://HOST:PORT or ws://HOST:PORT/PATH; may be repeated
+    /// Listen on this address instead of those of the file: tcp://HOST:PORT, ws://HOST:PORT/PATH or unix:///PATH; may be repeated
     #[arg(short, long, value_name = "URL")]
     pub(crate) listen: Vec<String>,
     /// Set one option of the configuration; may be repeated
