@@ -10,6 +10,7 @@ use crate::config::{self, Draft, SourceText};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::pubsub::{PublishArguments, RequestArguments, SubscribeArguments};
+use crate::store::StoreArguments;
 
 /// An MQTT broker and its tools.
 ///
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Passwd(PasswdArguments),
     /// Ask the access rules
     Acl(AclArguments),
+    /// Look into a data directory, check it, and make it smaller
+    Store(StoreArguments),
     /// Report everything that is wrong in a configuration file
     CheckConfig(CheckArguments),
     /// Print the reference of all configuration options, in Markdown
@@ -76,9 +79,12 @@ pub(crate) struct ServeArguments {
     /// Print the configuration that would be used, as a file with comments, and end
     #[arg(long)]
     pub(crate) print_config: bool,
-    /// Refused until there is durable storage.
-    #[arg(long, value_name = "DIR", hide = true)]
+    /// Keep sessions, queues and retained messages in this directory instead of the usual one
+    #[arg(long, value_name = "DIR", conflicts_with = "in_memory")]
     pub(crate) data_dir: Option<PathBuf>,
+    /// Keep everything in memory: nothing outlives the process
+    #[arg(long)]
+    pub(crate) in_memory: bool,
 }
 
 const SERVE_HELP: &str = "\
@@ -89,6 +95,8 @@ Examples:
       Listen on all interfaces and admit everybody.
   martlet serve --listen tcp://127.0.0.1:0 --print-addresses addresses.txt
       Take a free port and write it down.
+  martlet serve --data-dir /var/lib/martlet
+      Keep sessions, queues and retained messages there. --in-memory keeps nothing.
   martlet serve --config martlet.toml --set limits.connections_max=5000
       Read a file and change one option of it.
 
@@ -164,6 +172,13 @@ pub(crate) fn configuration(
     }
     if arguments.allow_anonymous {
         draft.set_from_flag("--allow-anonymous", "allow_anonymous", "true");
+    }
+    if arguments.in_memory {
+        draft.set_from_flag("--in-memory", "storage.in_memory", "true");
+    }
+    if let Some(path) = &arguments.data_dir {
+        draft.set_from_flag("--data-dir", "storage.in_memory", "false");
+        draft.set_from_flag("--data-dir", "storage.data_dir", &path.display().to_string());
     }
     if let Some(filter) = &arguments.log {
         draft.set_from_flag(&format!("--log {filter}"), "log.filter", filter);

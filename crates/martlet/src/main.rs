@@ -9,6 +9,8 @@ mod logging;
 mod output;
 mod pubsub;
 mod serve;
+mod storage;
+mod store;
 mod tls_arguments;
 
 use std::process::ExitCode;
@@ -48,6 +50,7 @@ fn run(arguments: Arguments) -> Result<(), exit::Failure> {
         Command::Bench(bench) => bench::run(&bench),
         Command::Passwd(passwd) => access::run_passwd(&passwd),
         Command::Acl(acl) => access::run_acl(&acl),
+        Command::Store(arguments) => store::run(&arguments),
         Command::CheckConfig(check) => cli::check_config(&check),
         Command::ConfigReference(reference) => cli::config_reference(&reference),
     }

@@ -14,19 +14,13 @@ use crate::access::{self, Guard};
 use crate::cli::{self, ServeArguments};
 use crate::config::{self, Configuration};
 use crate::exit::Failure;
-use crate::{logging, output};
+use crate::{logging, output, storage};
 
 /// Runs the broker until a signal ends it.
 ///
 /// # Errors
 /// A wrong configuration, an address that cannot be opened, a file that cannot be written.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
-    if let Some(directory) = &arguments.data_dir {
-        return Err(Failure::usage(format_args!(
-            "--data-dir {}: this version keeps everything in memory, nothing would be written there",
-            directory.display(),
-        )));
-    }
     let configuration = cli::configuration(arguments, |name| std::env::var(name).ok())?;
     if arguments.print_config {
         return output::print(&config::effective(&configuration));
@@ -91,7 +85,11 @@ async fn serve(
 }
 
 async fn start(configuration: Configuration, guard: Arc<Guard>) -> Result<Broker, Failure> {
+    let store = storage::open(&configuration)?;
     let mut builder = Broker::builder().settings(configuration.settings).access(guard);
+    if let Some(store) = store {
+        builder = builder.store(store);
+    }
     for entry in configuration.listeners {
         builder = builder.listen(entry.into_settings());
     }

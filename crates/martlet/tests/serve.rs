@@ -65,14 +65,21 @@ fn a_second_signal_ends_it_at_once() {
 #[test]
 fn an_address_that_is_taken_is_a_runtime_error() {
     let broker = Broker::start();
-    let output = run(["serve", "--listen", &broker.addresses[0]]);
+    let output = run(["serve", "--in-memory", "--listen", &broker.addresses[0]]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains(broker.socket(0)), "{}", stderr(&output));
 }
 
 #[test]
 fn a_file_that_cannot_be_written_is_a_runtime_error() {
-    let output = run(["serve", "--listen", "tcp://127.0.0.1:0", "--print-addresses", "/nowhere/at/all"]);
+    let output = run([
+        "serve",
+        "--in-memory",
+        "--listen",
+        "tcp://127.0.0.1:0",
+        "--print-addresses",
+        "/nowhere/at/all",
+    ]);
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("error: /nowhere/at/all: "), "{}", stderr(&output));
 }
@@ -154,11 +161,19 @@ fn every_key_of_the_configuration_reaches_the_broker_that_runs() {
 }
 
 #[test]
-fn storage_that_does_not_exist_yet_is_not_promised() {
-    let output = run(["serve", "--data-dir", "somewhere"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("keeps everything in memory"), "{}", stderr(&output));
-    assert!(!stdout(&run(["serve", "--help"])).contains("data-dir"));
+fn a_data_directory_belongs_to_one_broker_at_a_time() {
+    let directory = std::env::temp_dir().join(format!("martlet-one-{}", std::process::id()));
+    let path = directory.to_str().expect("text");
+    let broker = Broker::start_on(path);
+    let second = run(["serve", "--listen", "tcp://127.0.0.1:0", "--data-dir", path]);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(stderr(&second).contains("another process"), "{}", stderr(&second));
+    let looked_into = run(["store", "dump", "--data-dir", path]);
+    assert_eq!(looked_into.status.code(), Some(1), "{}", stderr(&looked_into));
+    drop(broker);
+    let looked_into = run(["store", "dump", "--data-dir", path]);
+    assert!(stdout(&looked_into).contains("sessions        0"), "{}", stderr(&looked_into));
+    std::fs::remove_dir_all(directory).expect("it is there");
 }
 
 #[test]
@@ -188,10 +203,11 @@ fn log_lines_are_json_unless_a_terminal_reads_them() {
 
 #[test]
 fn log_lines_are_text_on_request() {
-    let mut child = martlet(["serve", "--listen", "tcp://127.0.0.1:0", "--set", "log.format=text"])
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("it starts");
+    let mut child =
+        martlet(["serve", "--in-memory", "--listen", "tcp://127.0.0.1:0", "--set", "log.format=text"])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
     let log = BufReader::new(child.stderr.take().expect("piped"));
     let line = log.lines().map_while(Result::ok).find(|line| line.contains("listening"));
     let line = line.expect("it listens");

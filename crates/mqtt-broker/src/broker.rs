@@ -144,6 +144,7 @@ impl Builder {
         let mut core = self.into_core();
         core.certificates = Certificates::new(bound.iter().filter_map(Listening::tls));
         let core = Arc::new(core);
+        core.restore_sessions();
         let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
         tasks.push(tokio::spawn(sweep_retained(core.clone())));
         tasks.push(tokio::spawn(ring_alarms(core.clone())));
@@ -179,10 +180,12 @@ impl Builder {
         };
         let retained = self.settings.retained;
         let hooks = Arc::new(Chain::new(self.hooks));
+        let store = self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(retained)));
         Core {
             outbox_limits,
             certificates: Certificates::default(),
-            store: self.store.unwrap_or_else(|| Arc::new(MemoryStore::new(retained))),
+            is_durable: store.journal().is_some(),
+            store,
             access: self.access.unwrap_or_else(|| Arc::new(AnonymousOnly)),
             methods: self.methods,
             index: Index::new(self.settings.shared_strategy, self.peers.clone()),
@@ -340,6 +343,9 @@ impl Broker {
         }
         if !stopped_before {
             self.core.hooks.tell(Events::STOPPED, |hook| hook.stopped());
+        }
+        if let Some(journal) = self.core.store.journal() {
+            journal.close();
         }
     }
 }

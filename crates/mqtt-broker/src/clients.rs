@@ -258,6 +258,17 @@ impl Clients {
         Ok(())
     }
 
+    /// Marks a client as away that has not connected since the start; returns what was there.
+    pub(crate) fn restore(&self, client_id: &Arc<str>, away: Box<Away>) -> Option<Box<Away>> {
+        match self.slots.lock().insert(client_id.clone(), Slot::Away(away)) {
+            Some(Slot::Away(older)) => Some(older),
+            _ => {
+                self.away.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
     /// Removes the session of a client that is away in that epoch.
     pub(crate) fn end_absence(&self, client_id: &str, epoch: u64) -> Option<Box<Away>> {
         let mut slots = self.slots.lock();

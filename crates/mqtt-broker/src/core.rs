@@ -7,7 +7,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use mqtt_codec::{PropertiesBuf, QoS};
 use mqtt_session::{AuthenticationMethod, Batch, Delivery, DropReason, Hop, Message, Session, WillMessage};
-use mqtt_store::{RetainOutcome, Retained, Source, Store, StoreError};
+use mqtt_store::{RetainOutcome, Retained, Source, Store, StoreError, Transaction};
 use mqtt_topic::{TopicFilter, TopicName};
 use tokio::sync::watch;
 
@@ -40,6 +40,8 @@ pub(crate) struct Core {
     pub(crate) settings: Settings,
     pub(crate) outbox_limits: OutboxLimits,
     pub(crate) store: Arc<dyn Store>,
+    /// Whether anything outlives the process.
+    pub(crate) is_durable: bool,
     pub(crate) access: Arc<dyn Access>,
     pub(crate) peers: Option<Arc<dyn Peers>>,
     pub(crate) hooks: Arc<Chain>,
@@ -69,6 +71,8 @@ pub(crate) struct Touched {
     to_wake: Vec<Arc<Outbox>>,
     /// Outboxes over their budget, which the publisher has to wait for.
     pub(crate) congested: Vec<Arc<Outbox>>,
+    /// What has to be stored for them.
+    pub(crate) transaction: Transaction,
 }
 
 impl Touched {
@@ -133,6 +137,19 @@ impl Core {
     /// Whether one more session may be kept for a client that is away.
     pub(crate) fn may_park(&self) -> bool {
         self.clients.len().1 < self.settings.limits.parked_sessions_max
+    }
+
+    /// What a publication on this topic touches is collected in this.
+    pub(crate) fn touched_by(&self, topic: &str) -> Touched {
+        let mut touched = Touched::default();
+        touched.transaction.set_durability(self.durability(topic));
+        touched
+    }
+
+    /// Stores what has to be, without waiting for it, and wakes every owner that was touched.
+    pub(crate) fn settle(&self, touched: &mut Touched) {
+        self.submit(&mut touched.transaction);
+        touched.wake();
     }
 
     /// Hands a message to every session on its route.
@@ -225,7 +242,7 @@ impl Core {
     }
 
     fn push_delivery(&self, outbox: &Arc<Outbox>, delivery: Delivery, now: Instant, touched: &mut Touched) {
-        let outcome = outbox.push(delivery, &self.outbox_limits, now);
+        let outcome = outbox.push(delivery, &self.outbox_limits, now, &mut touched.transaction);
         touched.note(outbox, outcome.signals);
         for (delivery, reason) in outcome.dropped {
             if reason == DropReason::SessionEnded {
@@ -240,6 +257,7 @@ impl Core {
     /// Counts a delivery that its receiver will not get.
     pub(crate) fn dropped(&self, reason: DropReason, outbox: &Outbox, delivery: &Delivery) {
         self.drops.record(&self.metrics, reason, outbox, delivery.message.topic(), delivery.hop.qos);
+        self.forget(outbox, delivery.hop.place);
     }
 
     /// Stores or clears a retained message ([MQTT-3.3.1-5], [MQTT-3.3.1-6], [MQTT-3.3.1-7]).
@@ -249,14 +267,20 @@ impl Core {
         qos: QoS,
         publisher_id: &Arc<str>,
         source: Option<Arc<Source>>,
+        transaction: &mut Transaction,
     ) -> Result<RetainOutcome, StoreError> {
         let retained = Retained { message: message.clone(), qos, source };
+        let stored_by = Some(publisher_id);
         let clears = message.payload().is_empty();
         let over = self.memory.is_over() && !clears;
-        let mut outcome = if over { Err(StoreError::Full) } else { self.store.retain(retained.clone()) };
+        let mut outcome = if over {
+            Err(StoreError::Full)
+        } else {
+            self.store.retain_in(retained.clone(), stored_by, transaction)
+        };
         // What has expired must not keep anything out.
         if outcome == Err(StoreError::Full) && !over && self.store.expire_retained(self.now()) > 0 {
-            outcome = self.store.retain(retained);
+            outcome = self.store.retain_in(retained, stored_by, transaction);
         }
         if outcome.is_err() {
             let topic = message.topic();
@@ -292,15 +316,15 @@ impl Core {
         publisher_id: &Arc<str>,
         source: Option<Arc<Source>>,
     ) {
+        let mut touched = self.touched_by(message.topic());
         if retain {
             // A full store was counted; receivers that are subscribed now still get it.
-            self.retain(message, qos, publisher_id, source).ok();
+            self.retain(message, qos, publisher_id, source, &mut touched.transaction).ok();
         }
         let topic = TopicName::assume_valid(message.topic());
         let route = self.route(topic, message.publisher());
-        let mut touched = Touched::default();
         self.deliver(&route, message, qos, retain, self.now(), &mut touched);
-        touched.wake();
+        self.settle(&mut touched);
     }
 
     /// Publishes a will ([MQTT-3.1.2-8], [MQTT-3.1.2-14], [MQTT-3.1.2-15]).
@@ -360,7 +384,10 @@ impl Core {
         for delivery in outbox.close() {
             self.give_up(delivery, outbox, true, &mut touched);
         }
-        touched.wake();
+        if let Some(session) = outbox.kept {
+            touched.transaction.end(session);
+        }
+        self.settle(&mut touched);
     }
 
     /// Offers what a receiver will not get to another member of its shared subscription, or counts it as dropped.

@@ -14,6 +14,7 @@ mod gate;
 mod group;
 mod hooks;
 mod index;
+mod keeping;
 mod listening;
 mod load;
 mod local;
@@ -42,4 +43,4 @@ pub use local::{
 };
 pub use metrics::MetricsSnapshot;
 pub use peers::{Answer, Peers};
-pub use settings::{Limits, Settings, SharedStrategy, SysSettings, TopicRules};
+pub use settings::{DurabilityRules, Limits, Settings, SharedStrategy, SysSettings, TopicRules};

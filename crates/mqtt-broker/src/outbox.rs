@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::task::AtomicWaker;
 use mqtt_codec::QoS;
 use mqtt_session::{Batch, Delivery, DropReason, Layout};
-use mqtt_store::{Pushed, Queue, QueueLimits};
+use mqtt_store::{Pushed, Queue, QueueLimits, SessionId, Transaction};
 use parking_lot::{Mutex, RwLock};
 
 use crate::access::Identity;
@@ -20,6 +20,8 @@ pub(crate) struct Outbox {
     /// Names the session in the index and as a publisher; never used twice.
     pub(crate) key: u64,
     pub(crate) client_id: Arc<str>,
+    /// The session's name in a durable store, if it is kept there.
+    pub(crate) kept: Option<SessionId>,
     /// Bounds of its own, instead of those that all sessions have.
     own_limits: Option<Box<OutboxLimits>>,
     state: Mutex<State>,
@@ -146,6 +148,7 @@ impl Outbox {
         Self {
             key,
             client_id,
+            kept: queue.session(),
             own_limits: None,
             state: Mutex::new(State {
                 queue,
@@ -186,7 +189,13 @@ impl Outbox {
     }
 
     /// Adds a message for this session.
-    pub(crate) fn push(&self, delivery: Delivery, limits: &OutboxLimits, now: Instant) -> PushOutcome {
+    pub(crate) fn push(
+        &self,
+        delivery: Delivery,
+        limits: &OutboxLimits,
+        now: Instant,
+        transaction: &mut Transaction,
+    ) -> PushOutcome {
         let limits = self.limits(limits);
         let mut state = self.state.lock();
         if let Some(reason) = refusal(&state.link, delivery.hop.qos, limits) {
@@ -197,7 +206,7 @@ impl Outbox {
         if !state.batches.is_empty() && state.is_full_with(&delivery, &limits.queue) {
             state.queue_batches(&mut dropped);
         }
-        state.enqueue(delivery, &mut dropped);
+        state.enqueue_in(delivery, transaction, &mut dropped);
         let online = state.is_online();
         let congested = state.note_pressure(limits, now);
         let alarm = self.note_strain(congested);
@@ -517,8 +526,24 @@ impl State {
         }
     }
 
+    /// Queues what the store, if any, knows already.
     fn enqueue(&mut self, delivery: Delivery, dropped: &mut Vec<(Delivery, DropReason)>) {
-        match self.queue.push(delivery) {
+        let pushed = self.queue.push(delivery);
+        self.note_pushed(pushed, dropped);
+    }
+
+    fn enqueue_in(
+        &mut self,
+        delivery: Delivery,
+        transaction: &mut Transaction,
+        dropped: &mut Vec<(Delivery, DropReason)>,
+    ) {
+        let pushed = self.queue.push_in(delivery, transaction);
+        self.note_pushed(pushed, dropped);
+    }
+
+    fn note_pushed(&mut self, pushed: Pushed, dropped: &mut Vec<(Delivery, DropReason)>) {
+        match pushed {
             Pushed::Queued => {}
             Pushed::QueuedInsteadOf(older, reason) => {
                 self.gone += older.len() as u64;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mqtt_session::Policy;
-use mqtt_store::{QueueLimits, RetainedLimits};
+use mqtt_store::{Durability, QueueLimits, RetainedLimits};
 use mqtt_topic::TopicFilter;
 
 use crate::connection::Rates;
@@ -28,6 +28,8 @@ pub struct Settings {
     /// Time between two looks at the files of TLS listeners, which are read again when they have changed; `None` to look
     /// only when asked to.
     pub certificate_check_interval: Option<Duration>,
+    /// What acknowledgements promise, with a store that outlives the process.
+    pub durability: DurabilityRules,
 }
 
 impl Default for Settings {
@@ -40,6 +42,7 @@ impl Default for Settings {
             shared_strategy: Default::default(),
             topics: Default::default(),
             sys: Default::default(),
+            durability: Default::default(),
             certificate_check_interval: Some(Duration::from_secs(10)),
         }
     }
@@ -167,6 +170,15 @@ impl Default for TopicRules {
     fn default() -> Self {
         Self { subscribe_denied: Vec::new(), denial_reveals_reason: true }
     }
+}
+
+/// What the acknowledgement of a message promises, by topic.
+#[derive(Clone, Debug, Default)]
+pub struct DurabilityRules {
+    /// Where no rule matches.
+    pub default: Durability,
+    /// The first filter that matches decides.
+    pub rules: Vec<(TopicFilter, Durability)>,
 }
 
 /// The `$SYS` tree: the broker's own figures as retained messages.

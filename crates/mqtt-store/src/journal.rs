@@ -33,6 +33,8 @@ pub struct SessionId(pub NonZeroU64);
 pub struct SessionHead {
     /// Client identifier.
     pub client_id: Arc<str>,
+    /// The user it belongs to; `None` for an anonymous client.
+    pub owner: Option<Box<str>>,
     /// Session Expiry Interval in seconds; `u32::MAX` for no end.
     pub session_expiry_s: u32,
     /// Milliseconds since 1970 at which the client went away; `None` while it is connected.
@@ -100,6 +102,14 @@ impl Transaction {
     #[must_use]
     pub fn is_awaited(&self) -> bool {
         self.awaited
+    }
+
+    /// Takes all changes of another transaction over, which is empty afterwards.
+    pub fn append(&mut self, other: &mut Self) {
+        self.changes.append(&mut other.changes);
+        self.bytes += std::mem::take(&mut other.bytes);
+        self.awaited |= std::mem::take(&mut other.awaited);
+        self.synced |= std::mem::take(&mut other.synced);
     }
 
     fn add(&mut self, change: Change, bytes: usize, awaited: bool) {

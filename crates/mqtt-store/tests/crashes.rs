@@ -148,8 +148,13 @@ impl Rig {
     fn begin(&mut self, client: &str, transaction: &mut Transaction) {
         let queue = self.store.open_kept_queue(client, QueueLimits::default()).expect("a queue");
         let id = queue.session().expect("it is kept");
-        let head =
-            SessionHead { client_id: client.into(), session_expiry_s: 100, away_since_ms: None, will: None };
+        let head = SessionHead {
+            client_id: client.into(),
+            owner: None,
+            session_expiry_s: 100,
+            away_since_ms: None,
+            will: None,
+        };
         transaction.head(id, head);
         let live = Live { id, queue, in_flight: Vec::new(), received: Vec::new(), next_id: 1 };
         self.live.insert(client.to_owned(), live);

@@ -28,6 +28,10 @@ pub struct FrameWriter {
     chained: VecDeque<Chained>,
     chained_bytes: usize,
     unflushed: bool,
+    /// Bytes that the stream has accepted so far.
+    accepted: u64,
+    /// Bytes from here on, counted from the first, must not leave yet.
+    held_from: Option<core::num::NonZeroU64>,
 }
 
 /// A payload that goes out after the first `position` bytes of the buffer.
@@ -40,7 +44,15 @@ struct Chained {
 impl FrameWriter {
     /// A writer that holds nothing.
     pub const fn new() -> Self {
-        Self { buffer: Vec::new(), written: 0, chained: VecDeque::new(), chained_bytes: 0, unflushed: false }
+        Self {
+            buffer: Vec::new(),
+            written: 0,
+            chained: VecDeque::new(),
+            chained_bytes: 0,
+            unflushed: false,
+            accepted: 0,
+            held_from: None,
+        }
     }
 
     /// Where to append encoded packets. Only append: what is there already belongs to the writer.
@@ -66,6 +78,37 @@ impl FrameWriter {
         self.buffer.len() - self.written + self.chained_bytes
     }
 
+    /// Bytes that were ever put in here: the place of the next one.
+    pub fn position(&self) -> u64 {
+        self.accepted + self.pending_bytes() as u64
+    }
+
+    /// Lets nothing leave from this place on; `None` lets everything leave. Places are those of
+    /// [`position`](Self::position).
+    pub fn hold(&mut self, from: Option<u64>) {
+        // One more, so that the beginning is a place as well.
+        self.held_from = from.map(|from| core::num::NonZeroU64::MIN.saturating_add(from));
+    }
+
+    /// Bytes that may leave now.
+    fn sendable_bytes(&self) -> usize {
+        let pending = self.pending_bytes();
+        let Some(from) = self.held_from else { return pending };
+        let allowed = (from.get() - 1).saturating_sub(self.accepted);
+        pending.min(usize::try_from(allowed).unwrap_or(usize::MAX))
+    }
+
+    /// Forgets what is held.
+    pub fn discard_held(&mut self) {
+        let sendable = self.sendable_bytes();
+        if sendable < self.pending_bytes() && self.chained.is_empty() {
+            self.buffer.truncate(self.written + sendable);
+        } else if sendable < self.pending_bytes() {
+            *self = Self { accepted: self.accepted, ..Self::new() };
+        }
+        self.held_from = None;
+    }
+
     /// Whether the stream has accepted everything.
     pub fn is_empty(&self) -> bool {
         self.pending_bytes() == 0
@@ -79,7 +122,7 @@ impl FrameWriter {
     where
         S: AsyncWrite + Unpin + ?Sized,
     {
-        while !self.is_empty() {
+        while self.sendable_bytes() > 0 {
             match self.poll_write_once(cx, stream)? {
                 Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(accepted) => self.advance(accepted),
@@ -89,7 +132,11 @@ impl FrameWriter {
                 }
             }
         }
-        self.release();
+        if self.is_empty() {
+            self.release();
+        } else {
+            self.cut_down();
+        }
         Poll::Ready(Ok(()))
     }
 
@@ -127,11 +174,12 @@ impl FrameWriter {
         S: AsyncWrite + Unpin + ?Sized,
     {
         self.unflushed = true;
+        let sendable = self.sendable_bytes();
         if self.chained.is_empty() {
-            return Pin::new(stream).poll_write(cx, &self.buffer[self.written..]);
+            return Pin::new(stream).poll_write(cx, &self.buffer[self.written..][..sendable]);
         }
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
-        let count = self.fill(&mut slices);
+        let count = self.fill(sendable, &mut slices);
         if stream.is_write_vectored() {
             Pin::new(stream).poll_write_vectored(cx, &slices[..count])
         } else {
@@ -140,9 +188,11 @@ impl FrameWriter {
     }
 
     /// The next bytes to write, in order; as many slices as fit.
-    fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    fn fill<'a>(&'a self, mut bytes_max: usize, slices: &mut [IoSlice<'a>]) -> usize {
         let mut count = 0;
         let mut put = |bytes: &'a [u8]| {
+            let bytes = &bytes[..bytes.len().min(bytes_max)];
+            bytes_max -= bytes.len();
             if !bytes.is_empty() && count < slices.len() {
                 slices[count] = IoSlice::new(bytes);
                 count += 1;
@@ -161,6 +211,7 @@ impl FrameWriter {
     }
 
     fn advance(&mut self, mut accepted: usize) {
+        self.accepted += accepted as u64;
         loop {
             let stop = self.chained.front().map_or(self.buffer.len(), |link| link.position);
             let step = accepted.min(stop - self.written);

@@ -136,7 +136,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 fn martlet(place: &Place<'_>) -> Launch {
-    let line = format!("serve --listen tcp://127.0.0.1:{}", place.port);
+    let line = format!("serve --in-memory --listen tcp://127.0.0.1:{}", place.port);
     Launch { arguments: words(&line), config: String::new() }
 }
 

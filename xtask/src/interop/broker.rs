@@ -37,7 +37,12 @@ impl Broker {
         let err = out.try_clone().map_err(|error| error.to_string())?;
         let mut command = Command::new(launch.binary);
         command.args(["serve", "--listen", "tcp://127.0.0.1:0", "--listen", "ws://127.0.0.1:0/mqtt"]);
-        command.arg("--config").arg(launch.config).arg("--print-addresses").arg(&addresses);
+        command
+            .arg("--in-memory")
+            .arg("--config")
+            .arg(launch.config)
+            .arg("--print-addresses")
+            .arg(&addresses);
         command.current_dir(folder).stdin(Stdio::null()).stdout(out).stderr(err);
         let mut child = command.spawn().map_err(|error| format!("{}: {error}", launch.binary.display()))?;
         match wait_for_addresses(&mut child, &addresses) {

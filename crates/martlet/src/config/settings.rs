@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mqtt_broker::{ListenerRules, ListenerSettings, Settings};
+use mqtt_store::WriteSettings;
 use mqtt_transport::{CertificateFiles, ClientCertificates, ListenerOptions, Scheme, Url};
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +26,8 @@ pub(crate) struct Configuration {
     pub(crate) access: AccessSettings,
     /// What is logged, and how.
     pub(crate) log: LogSettings,
+    /// Where state is kept that outlives the process.
+    pub(crate) storage: StorageSettings,
     /// Threads of the runtime; 0 for one per processor.
     pub(crate) worker_threads: usize,
 }
@@ -119,6 +123,25 @@ impl Setting for UnixMode {
         let mode =
             mode.ok_or_else(|| vec![Refusal::new(format!("is {text:?}: write an octal number up to 777"))])?;
         Ok(Self(Some(mode)))
+    }
+}
+
+/// Where state is kept that outlives the process.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct StorageSettings {
+    /// Whether there is none.
+    pub(crate) in_memory: bool,
+    /// The directory; `None` for the usual place.
+    pub(crate) data_dir: Option<Box<str>>,
+    pub(crate) sync_interval: Duration,
+    pub(crate) space_factor: u32,
+    pub(crate) drop_damaged: bool,
+}
+
+impl Default for StorageSettings {
+    fn default() -> Self {
+        let WriteSettings { sync_interval, .. } = WriteSettings::default();
+        Self { in_memory: false, data_dir: None, sync_interval, space_factor: 2, drop_damaged: false }
     }
 }
 

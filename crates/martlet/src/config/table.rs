@@ -4,7 +4,7 @@ use super::settings::{Configuration, LogFormat};
 use super::value::{Kind, Refusal, Setting, Value};
 use mqtt_broker::SharedStrategy;
 use mqtt_codec::Version;
-use mqtt_store::Overflow;
+use mqtt_store::{Durability, Overflow};
 
 /// One option of `T`.
 pub(crate) struct Row<T: 'static> {
@@ -66,6 +66,11 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("shared", "Shared subscriptions (`$share/NAME/FILTER`)."),
     ("topics", "Rules on topics that hold for every client."),
     ("tls", "Certificates of all encrypted listeners; each `[[listener]]` names its own files."),
+    (
+        "storage",
+        "What outlives the process, and what an acknowledgement promises. Sessions without an expiry and QoS 0 \
+messages are never stored.",
+    ),
     ("sys", "The `$SYS` tree: the broker's own figures as retained messages."),
     ("log", "What is logged, and how. Log lines go to standard error."),
     ("runtime", "The process itself."),
@@ -277,6 +282,26 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("tls.check_interval_ms", settings.certificate_check_interval, Kind::integer(0, DAY_MS), Milliseconds,
         "Time between two looks at the files of encrypted listeners. Files that have changed are read again, and new \
          connections get what they hold; those that exist go on. 0 to look at SIGHUP only."),
+    ("storage.in_memory", storage.in_memory, Kind::Boolean, None,
+        "Whether nothing outlives the process. `--in-memory` sets it."),
+    ("storage.data_dir", storage.data_dir, Kind::Text, None,
+        "The directory for sessions, queues and retained messages; `--data-dir` overrides it. Not given, it is \
+         `$STATE_DIRECTORY` if a service manager sets it, `/var/lib/martlet` if that may be written to, or else \
+         `$XDG_STATE_HOME/martlet` or `~/.local/state/martlet`. One process uses it at a time."),
+    ("storage.durability", settings.durability.default, Kind::choice::<Durability>(), None,
+        "What the acknowledgement of a message promises. `memory`: nothing, it is lost with the process. `periodic`: \
+         the operating system has it; a killed process loses nothing, a power failure what came since the last \
+         sync. `acked`: it is on the disk."),
+    ("storage.durability_by_topic", settings.durability.rules, Kind::List, None,
+        "Other promises for some topics, each as `FILTER=PROMISE`, such as `telemetry/#=memory`. The first filter that \
+         matches decides."),
+    ("storage.sync_interval_ms", storage.sync_interval, Kind::integer(1, DAY_MS), Milliseconds,
+        "The longest that something written stays unsynced: what a power failure can take with `periodic`."),
+    ("storage.space_factor", storage.space_factor, Kind::integer(2, 100), None,
+        "Bytes on the disk for one byte that is needed (and 64 MiB) before the oldest data is cleaned up."),
+    ("storage.drop_damaged", storage.drop_damaged, Kind::Boolean, None,
+        "Whether to start without stored data that is damaged. Everything that is left out is logged. If not, the \
+         broker refuses to start and says what is damaged."),
 
     ("sys.interval_ms", settings.sys.interval, Kind::integer(0, DAY_MS), Milliseconds,
         "Time between two publications of the figures; 0 to publish nothing."),
@@ -293,7 +318,7 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
 
 #[cfg(test)]
 mod tests {
-    use mqtt_broker::{Limits, Settings, SysSettings, TopicRules};
+    use mqtt_broker::{DurabilityRules, Limits, Settings, SysSettings, TopicRules};
     use mqtt_session::{OurLimits, Policy};
     use mqtt_store::{QueueLimits, RetainedLimits};
 
@@ -310,6 +335,7 @@ mod tests {
             shared_strategy: _,
             topics,
             sys,
+            durability,
             certificate_check_interval: _,
         } = Settings::default();
         let Policy {
@@ -359,10 +385,14 @@ mod tests {
         let RetainedLimits { messages_max: _, bytes_max: _ } = retained;
         let TopicRules { subscribe_denied: _, denial_reveals_reason: _ } = topics;
         let SysSettings { interval: _ } = sys;
+        let DurabilityRules { default: _, rules: _ } = durability;
 
-        let of_the_broker = 1 + (15 + 3) + 22 + 3 + 2 + 2 + 1 + 1;
-        let is_own =
-            |row: &&Row<Configuration>| ["", "access", "log", "runtime"].contains(&row.split_key().0);
+        let of_the_broker = 1 + (15 + 3) + 22 + 3 + 2 + 2 + 1 + 1 + 2;
+        let is_own = |row: &&Row<Configuration>| {
+            let (section, name) = row.split_key();
+            ["", "access", "log", "runtime"].contains(&section)
+                || section == "storage" && !name.starts_with("durability")
+        };
         assert_eq!(ROWS.iter().filter(|row| !is_own(row)).count(), of_the_broker);
     }
 }

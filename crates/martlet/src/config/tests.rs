@@ -47,6 +47,9 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
         }
         (Kind::List, _) if key == "access.users" => Value::List(vec!["a:(hidden)".to_owned()]),
         (Kind::List, _) if key == "access.bans" => Value::List(vec!["user=a for 60s".to_owned()]),
+        (Kind::List, _) if key == "storage.durability_by_topic" => {
+            Value::List(vec!["a/#=memory".to_owned(), "b=c=acked".to_owned()])
+        }
         (Kind::List, _) => Value::List(vec!["a/#".to_owned(), "$share/g/b".to_owned()]),
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use mqtt_broker::SharedStrategy;
 use mqtt_codec::{QoS, Version};
-use mqtt_store::Overflow;
+use mqtt_store::{Durability, Overflow};
 use mqtt_topic::TopicFilter;
 use mqtt_transport::{CertificateField, ClientCertificates, TlsVersion, Url};
 
@@ -221,6 +221,36 @@ impl Setting for Option<PathBuf> {
 
     fn read(value: Value) -> Result<Self, Vec<Refusal>> {
         Ok(Some(PathBuf::from(text(value)?)).filter(|path| !path.as_os_str().is_empty()))
+    }
+}
+
+impl Choice for Durability {
+    const NAMES: &'static [&'static str] = &["memory", "periodic", "acked"];
+    const VALUES: &'static [Self] = &[Self::Memory, Self::Periodic, Self::Acked];
+}
+
+/// Rules are written as `FILTER=PROMISE`.
+impl Setting for Vec<(TopicFilter, Durability)> {
+    fn show(&self) -> Value {
+        let rule = |(filter, promise): &(TopicFilter, Durability)| match promise.show() {
+            Value::Text(promise) => format!("{}={promise}", filter.as_str()),
+            _ => unreachable!("a choice is a text"),
+        };
+        Value::List(self.iter().map(rule).collect())
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        let Value::List(rules) = value else { return Err(vec![mismatch()]) };
+        each(rules, |rule| {
+            let refused = |why: String| Refusal::new(format!("holds {rule:?}: {why}"));
+            let (filter, promise) =
+                rule.rsplit_once('=').ok_or_else(|| refused("it is not FILTER=PROMISE".to_owned()))?;
+            let filter = TopicFilter::parse(filter.to_owned().into_boxed_str())
+                .map_err(|error| refused(format!("{filter:?} is no topic filter: {error}")))?;
+            let promise = Durability::read(Value::Text(promise.to_owned()))
+                .map_err(|_| refused(format!("{promise:?} is none of memory, periodic, acked")))?;
+            Ok((filter, promise))
+        })
     }
 }
 

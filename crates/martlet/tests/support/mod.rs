@@ -66,13 +66,21 @@ impl Broker {
         Self::start_with(&["--listen", "tcp://127.0.0.1:0"], 1)
     }
 
-    /// Starts `martlet serve` and waits until it has told the addresses of so many listeners.
+    /// Keeps its state in a directory.
+    #[allow(dead_code, reason = "not every test file keeps state")]
+    pub(crate) fn start_on(directory: &str) -> Self {
+        let arguments = ["--listen", "tcp://127.0.0.1:0", "--data-dir", directory];
+        Self::start_as(&["serve", "--set", "log.format=json"], &arguments, 1)
+    }
+
+    /// Starts `martlet serve` in memory and waits until it has told the addresses of so many listeners.
     pub(crate) fn start_with(arguments: &[&str], listeners: usize) -> Self {
-        let mut child = martlet(["serve", "--set", "log.format=json"])
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
+        Self::start_as(&["serve", "--in-memory", "--set", "log.format=json"], arguments, listeners)
+    }
+
+    fn start_as(command: &[&str], arguments: &[&str], listeners: usize) -> Self {
+        let mut child =
+            martlet(command).args(arguments).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let log = BufReader::new(child.stderr.take().expect("piped"));
         let mut broker = Self { child, log, addresses: Vec::new() };
         while broker.addresses.len() < listeners {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use mqtt_codec::{Auth, Framing, Packet, ReasonCode, Version, decode, frame};
+use mqtt_codec::{Auth, Framing, Packet, QoS, ReasonCode, Version, decode, frame};
 use mqtt_session::{Completed, DropReason, Exchange, PACKET_BYTES_MAX, Protocol, Received, Step, Violation};
 
 use super::End;
@@ -18,6 +18,7 @@ use crate::clients::Handle;
 use crate::core::Core;
 use crate::gate::Seat;
 use crate::hooks::{Events, Hooks};
+use crate::keeping::Keeping;
 use crate::outbox::{Outbox, Taken};
 
 pub(crate) struct Dialogue {
@@ -45,6 +46,8 @@ pub(crate) struct Dialogue {
     pub(super) unchecked: usize,
     /// Only for those clients that have any.
     pub(super) bounds: Option<Box<Bounds>>,
+    /// What has to be stored; made when there is something.
+    pub(super) keeping: Option<Box<Keeping>>,
     pub(super) end: Option<End>,
 }
 
@@ -136,6 +139,9 @@ impl Dialogue {
             self.tally.publish_received += 1;
             self.tally.publish_bytes_received += publish.payload.len() as u64;
         }
+        if self.outbox.kept.is_some() {
+            self.note_acknowledgement(&packet);
+        }
         match self.protocol.receive(packet, now, out)? {
             Received::Publish(publish) => {
                 let publisher = self.publisher.get_or_insert_with(|| {
@@ -144,6 +150,25 @@ impl Dialogue {
                     Box::new(Publisher::new(core, identity, self.outbox.key, refusals_are_heard))
                 });
                 let reason = hooked::publish(&self.core, &self.identity, publisher, &publish, now);
+                if reason == ReasonCode::QuotaExceeded
+                    && version < Version::V5
+                    && publish.packet_id().is_some()
+                {
+                    // [MQTT3-3.3.5-2] leaves no way to refuse: no acknowledgement, and the connection ends.
+                    return Err(Violation::new(reason, "3.3.5"));
+                }
+                if self.core.is_durable {
+                    let transaction = &mut publisher.touched.transaction;
+                    let exactly_once = publish.qos == QoS::ExactlyOnce && !reason.is_error();
+                    let received = publish.packet_id().filter(|_| exactly_once).zip(self.outbox.kept);
+                    if received.is_some() || !transaction.is_empty() {
+                        let keeping = self.keeping.get_or_insert_default();
+                        keeping.transaction.append(transaction);
+                        if let Some((packet_id, session)) = received {
+                            keeping.transaction.received(session, packet_id);
+                        }
+                    }
+                }
                 let ticket = publish.ticket();
                 self.protocol.answer_publish(ticket, reason, out);
             }
@@ -156,6 +181,27 @@ impl Dialogue {
             Received::Nothing | Received::Suback(_) | Received::Unsuback(_) | Received::Pingresp => {}
         }
         Ok(())
+    }
+
+    /// Notes how far the exchanges of a session that is kept have come.
+    fn note_acknowledgement(&mut self, packet: &Packet<'_>) {
+        let Some(session) = self.outbox.kept else { return };
+        let transaction = &mut self.keeping.get_or_insert_default().transaction;
+        match packet {
+            Packet::Pubrec(ack) if !ack.reason.is_error() => transaction.pubrec(session, ack.packet_id),
+            Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubcomp(ack) => {
+                transaction.settled(session, ack.packet_id);
+            }
+            Packet::Pubrel(ack) => transaction.released(session, ack.packet_id),
+            _ => {}
+        }
+    }
+
+    /// Stores what was collected. What was appended to the writer from this place on leaves after that.
+    pub(super) fn keep(&mut self, from: u64) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.submit(&self.core, from);
+        }
     }
 
     fn on_completed(&mut self, completed: &Completed) {
@@ -203,8 +249,21 @@ impl Dialogue {
     }
 
     /// After a read burst: wakes the receivers once each, and notes whom this client has to wait for.
-    pub(super) fn burst_over(&mut self, now: Instant) {
-        let Some(publisher) = &mut self.publisher else { return };
+    /// What was appended to the writer from this place on answers what was received in it.
+    pub(super) fn burst_over(&mut self, now: Instant, from: u64) {
+        let Some(publisher) = &mut self.publisher else {
+            self.keep(from);
+            return;
+        };
+        publisher.hand_over_run(now);
+        let transaction = &mut publisher.touched.transaction;
+        if !transaction.is_empty() {
+            self.keeping.get_or_insert_default().transaction.append(transaction);
+        }
+        // Stored before anybody is woken, so that the store hears of a message before it hears what became of it.
+        if let Some(keeping) = &mut self.keeping {
+            keeping.submit(&self.core, from);
+        }
         publisher.burst_over(now);
         for outbox in publisher.touched.congested.drain(..) {
             // Its own outbox is emptied by this very task.

@@ -29,6 +29,9 @@ impl Connection {
             self.drain().await;
         }
         let Self { mut link, mut dialogue, .. } = *self;
+        let answered_to = link.writer.position();
+        dialogue.burst_over(dialogue.core.now(), answered_to);
+        link.writer.discard_held(); // what is not stored is not acknowledged
         if let Some(farewell) = farewell(&end)
             && dialogue.protocol.version() == Version::V5
         {
@@ -38,7 +41,7 @@ impl Connection {
             dialogue.tally.packets_sent += u64::from(link.writer.pending_bytes() > before);
         }
         // Whatever was collected when it ended still goes to its receivers.
-        dialogue.burst_over(dialogue.core.now());
+        dialogue.burst_over(dialogue.core.now(), answered_to);
         let waker = poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())).await;
         dialogue.stop_waiting(&waker);
         dialogue.count();
@@ -270,6 +273,7 @@ fn park(core: &Core, left: Left, handle: &Arc<Handle>) -> Option<Left> {
     if let Err(error) = core.store.park(&outbox.client_id, Parked { session, ends_at, owner }) {
         tracing::error!(client_id = &*outbox.client_id, %error, "a session cannot be kept");
     }
+    core.keep_head(&outbox, session_expiry_s, true, delayed.as_ref().map(|(will, _)| will));
     let epoch = core.index.new_key();
     let will_at = delayed.as_ref().map(|(_, at)| *at);
     let away = Box::new(Away { outbox: outbox.clone(), epoch, ends_at, will: delayed, replays });

@@ -20,6 +20,7 @@ use crate::clients::{HandedOver, Handle, Order, OtherUsers, Slot};
 use crate::core::Core;
 use crate::gate::Seat;
 use crate::hooks::{Authentication, Events};
+use crate::keeping::{Keeping, head};
 use crate::outbox::{InBatches, Outbox};
 use crate::timetable::Due;
 
@@ -232,7 +233,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     let session_present = kept.is_some(); // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
     let kept = match kept {
         Some(kept) => kept,
-        None => match new_session(core, &identity.client_id) {
+        None => match new_session(core, &identity.client_id, opening.session_expiry_s > 0) {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!(client_id = &*identity.client_id, %error, "no session can be opened");
@@ -248,6 +249,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     let admitted = opening.write_connack(policy, session_present, authentication_data.as_deref(), out);
     link.reader.set_frame_bytes_max(policy.ours.maximum_packet_size_bytes);
     let now = core.now();
+    let will = kept.outbox.kept.and(opening.will.clone());
     let mut protocol = Protocol::broker(&mut opening, policy, kept.session, now);
     let mut tally = Tally { packets_sent: u64::from(admitted.is_ok()), ..Tally::default() };
     let resumed_from = out.len();
@@ -257,7 +259,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     if session_present && core.access.restricts_receiving() {
         core.index.changed(); // what the session may get may be different from now on
     }
-    kept.outbox.go_online(in_batches(core, &protocol));
+    kept.outbox.go_online(in_batches(core, &protocol, kept.outbox.kept.is_some()));
     note_arrival(core, &identity, &opening, session_present);
     core.hooks.tell(Events::SESSION_ESTABLISHED, |hook| hook.session_established(&identity, session_present));
     let limits = &core.settings.limits;
@@ -266,6 +268,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         meter: Meter::new(limits.rates(), now),
         seat,
     };
+    let keeping = keep_arrival(core, &kept.outbox, &opening, will.as_ref());
     let mut dialogue = Dialogue {
         core: core.clone(),
         protocol,
@@ -282,6 +285,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         tally,
         unchecked: 0,
         bounds: bounds.boxed(),
+        keeping,
         end: None,
     };
     if session_present {
@@ -299,11 +303,31 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
 
 /// Which batches suit a client. What is above QoS 0 for a session that a durable store keeps goes through its queue,
 /// where the store sees it.
-fn in_batches(core: &Core, protocol: &Protocol) -> Option<InBatches> {
+fn in_batches(core: &Core, protocol: &Protocol, is_stored: bool) -> Option<InBatches> {
     let layout = protocol.batch_layout().filter(|_| !core.outbox_limits.queue_qos0_offline)?;
-    let is_stored = protocol.session_expiry_s() > 0 && core.store.journal().is_some();
     let qos_max = if is_stored { QoS::AtMostOnce } else { QoS::ExactlyOnce };
     Some(InBatches { layout, qos_max })
+}
+
+/// Writes down that the client of a session that is kept is here. The CONNACK leaves after that, and after all that
+/// was submitted for the session before.
+fn keep_arrival(
+    core: &Core,
+    outbox: &Outbox,
+    opening: &Opening,
+    will: Option<&mqtt_session::WillMessage>,
+) -> Option<Box<Keeping>> {
+    let session = outbox.kept?;
+    let mut keeping = Box::new(Keeping::default());
+    let owner = opening.username.clone();
+    let head = head(&outbox.client_id, owner, opening.session_expiry_s, false, will);
+    keeping.transaction.head(session, head);
+    if core.keeps_now() {
+        keeping.submit(core, 0);
+    } else {
+        core.submit(&mut keeping.transaction); // what is in memory can be served
+    }
+    Some(keeping)
 }
 
 fn note_arrival(core: &Core, identity: &Identity, opening: &Opening, session_present: bool) {
@@ -357,8 +381,17 @@ async fn take_session(
     })
 }
 
-pub(super) fn new_session(core: &Core, client_id: &Arc<str>) -> Result<HandedOver, mqtt_store::StoreError> {
-    let queue = core.store.open_queue(client_id, core.settings.queue)?;
+pub(super) fn new_session(
+    core: &Core,
+    client_id: &Arc<str>,
+    is_kept: bool,
+) -> Result<HandedOver, mqtt_store::StoreError> {
+    let limits = core.settings.queue;
+    let queue = if is_kept {
+        core.store.open_kept_queue(client_id, limits)?
+    } else {
+        core.store.open_queue(client_id, limits)?
+    };
     let outbox = Outbox::new(core.index.new_key(), client_id.clone(), queue);
     Ok(HandedOver { session: Session::new(), outbox: Arc::new(outbox), replays: None })
 }

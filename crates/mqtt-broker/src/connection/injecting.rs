@@ -131,7 +131,7 @@ async fn act_new<T>(
     if !core.clients.claim_free(client_id, &handle) {
         return None;
     }
-    let Ok(new) = new_session(core, client_id) else {
+    let Ok(new) = new_session(core, client_id, session_expiry_s > 0) else {
         core.clients.release(client_id, &handle);
         handle.close();
         return None;
@@ -147,7 +147,7 @@ async fn act_new<T>(
 }
 
 fn finish_turn(dialogue: &mut Dialogue, now: Instant) -> Vec<Arc<Outbox>> {
-    dialogue.burst_over(now);
+    dialogue.burst_over(now, 0);
     dialogue.count();
     std::mem::take(&mut dialogue.waiting_for)
 }
@@ -201,6 +201,7 @@ fn lent(core: &Arc<Core>, mut opening: Opening, kept: HandedOver, handle: Arc<Ha
         tally: Tally::default(),
         unchecked: 0,
         bounds: None,
+        keeping: None,
         end: None,
     }
 }
@@ -231,7 +232,7 @@ impl Dialogue {
         let own = (self.identity.clone(), self.publisher.take());
         self.identity = Arc::new(Identity { privileged: true, ..(*self.identity).clone() });
         let handled = self.handle_packet(packet, now, answers);
-        self.burst_over(now);
+        self.burst_over(now, 0);
         (self.identity, self.publisher) = own;
         handled
     }

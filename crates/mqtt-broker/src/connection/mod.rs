@@ -184,8 +184,9 @@ impl Connection {
         loop {
             let now = self.dialogue.core.now();
             // What the peer has sent counts before what others want of it: its DISCONNECT may be among it.
+            let answers_from = self.link.writer.position();
             let read = self.poll_input(cx, now);
-            self.dialogue.burst_over(now);
+            self.dialogue.burst_over(now, answers_from);
             let mut acted = false;
             if self.dialogue.end.is_none()
                 && let Some(order) = self.dialogue.handle.take_order()
@@ -193,7 +194,7 @@ impl Connection {
                 match order {
                     Order::Act(Act(work)) => {
                         work(&mut self.dialogue, now);
-                        self.dialogue.burst_over(now);
+                        self.dialogue.burst_over(now, self.link.writer.position());
                     }
                     Order::Recheck => {
                         if let Some(end) = self.dialogue.recheck() {
@@ -259,7 +260,17 @@ impl Connection {
         let dialogue = &mut self.dialogue;
         let mut worked = false;
         loop {
+            let filled_from = writer.position();
             let filled = writer.pending_bytes() < WRITE_BYTES_HIGH && dialogue.fill(now, writer.buffer());
+            if let Some(keeping) = &mut dialogue.keeping {
+                keeping.submit(&dialogue.core, filled_from);
+                writer.hold(keeping.held_from(cx.waker()));
+                if keeping.has_failed() {
+                    let refusal = ReasonCode::QuotaExceeded.into();
+                    dialogue.end_with(End::Ordered(Order::Disconnect(refusal)));
+                    return worked;
+                }
+            }
             let pending = writer.pending_bytes() as u64;
             let flushed = writer.poll_flush(cx, stream);
             let written = pending - writer.pending_bytes() as u64;

@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 use mqtt_codec::{QoS, ReasonCode};
 use mqtt_session::Rights;
+use mqtt_store::Durability;
 use mqtt_topic::TopicName;
 
 use crate::access::Identity;
@@ -18,6 +19,8 @@ pub(super) struct Path {
     /// What may be published there.
     pub(super) rights: Rights,
     pub(super) route: Route,
+    /// What the acknowledgement of a message promises.
+    pub(super) durability: Durability,
 }
 
 /// Paths that were looked up, good for one generation of the index.
@@ -101,7 +104,8 @@ impl Path {
             Err(reason) => (Some(reason), Rights::NONE),
         };
         let route = if refused.is_some() { Route::default() } else { core.route(topic, key) };
-        Self { topic: topic.as_str().into(), refused, rights, route }
+        let durability = core.durability(topic.as_str());
+        Self { topic: topic.as_str().into(), refused, rights, route, durability }
     }
 }
 

@@ -13,6 +13,7 @@ use super::paths::{Path, Paths};
 use super::run::Run;
 use crate::access::Identity;
 use crate::core::{Core, Touched};
+use crate::index::Route;
 use crate::restrict::source_of;
 
 /// The publishing half of a client.
@@ -52,6 +53,12 @@ impl Publisher {
         if publish.payload.len() > self.core.settings.limits.payload_bytes_max {
             self.refuse(publish, DropReason::PayloadTooLarge);
             return ReasonCode::QuotaExceeded;
+        }
+        let transaction = &mut self.touched.transaction;
+        transaction.set_durability(path.durability);
+        let able = !transaction.keeps_messages() || self.core.keeps_now();
+        if !able && publish.qos > QoS::AtMostOnce && (publish.retain || leads_to_kept(&path.route)) {
+            return ReasonCode::QuotaExceeded; // what cannot be stored is not acknowledged
         }
         if self.core.peers.is_none() {
             if path.route.is_empty() && !publish.retain {
@@ -97,7 +104,7 @@ impl Publisher {
         }
     }
 
-    fn hand_over_run(&mut self, now: Instant) {
+    pub(super) fn hand_over_run(&mut self, now: Instant) {
         if let Some(number) = self.run.path() {
             let route = &self.paths.path(number).route;
             self.run.hand_over(&self.core, route, self.key, now, &mut self.touched);
@@ -108,8 +115,12 @@ impl Publisher {
         let core = &self.core;
         let Path { route, .. } = self.paths.path(number);
         let message = publish.message(self.key);
-        let kept = !publish.retain
-            || core.retain(&message, publish.qos, &self.identity.client_id, self.source()).is_ok();
+        let source = self.source();
+        let transaction = &mut self.touched.transaction;
+        let able = !transaction.keeps_messages() || core.keeps_now();
+        let id = &self.identity.client_id;
+        let kept =
+            !publish.retain || (able && core.retain(&message, publish.qos, id, source, transaction).is_ok());
         if !kept && self.refusals_are_heard && publish.qos > QoS::AtMostOnce {
             return ReasonCode::QuotaExceeded; // refused as a whole: the publisher may try again
         }
@@ -139,8 +150,13 @@ impl Publisher {
     pub(super) fn burst_over(&mut self, now: Instant) {
         self.hand_over_run(now);
         self.paths.trim();
-        self.touched.wake();
+        self.core.settle(&mut self.touched);
     }
+}
+
+/// Whether a session that outlives its connections may get it.
+fn leads_to_kept(route: &Route) -> bool {
+    !route.groups.is_empty() || route.targets.iter().any(|target| target.outbox.kept.is_some())
 }
 
 /// What a publisher above QoS 0 is told when nobody subscribed (section 3.4.2.1).

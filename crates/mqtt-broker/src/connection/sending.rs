@@ -131,8 +131,15 @@ impl Dialogue {
     fn send(&mut self, delivery: Delivery, now: Instant, out: &mut Vec<u8>) {
         let payload_bytes = delivery.message.payload().len() as u64;
         let receipt = (delivery.hop.qos, delivery.message.clone());
+        let place = delivery.hop.place;
         match self.protocol.deliver(delivery, now, out) {
-            Ok(_) => {
+            Ok(packet_id) => {
+                if let (Some(session), Some(packet_id)) = (self.outbox.kept, packet_id)
+                    && place > 0
+                {
+                    let transaction = &mut self.keeping.get_or_insert_default().transaction;
+                    transaction.sent(session, place, packet_id, receipt.0);
+                }
                 self.tally.packets_sent += 1;
                 self.tally.publish_sent += 1;
                 self.tally.publish_bytes_sent += payload_bytes;
@@ -140,6 +147,7 @@ impl Dialogue {
             Err(reason) => {
                 let (qos, message) = receipt;
                 self.core.drops.record(&self.core.metrics, reason, &self.outbox, message.topic(), qos);
+                self.core.forget(&self.outbox, place);
             }
         }
     }

@@ -44,6 +44,10 @@ impl Dialogue {
         let subscription = Subscription { options, identifier };
         let replaced = self.protocol.session_mut().subscribe(filter.as_str(), subscription);
         self.core.index.subscribe(&filter, Member { outbox: self.outbox.clone(), subscription });
+        if let Some(session) = self.outbox.kept {
+            let transaction = &mut self.keeping.get_or_insert_default().transaction;
+            transaction.subscribe(session, filter.as_str(), subscription);
+        }
         let wanted = match options.retain_handling {
             RetainHandling::SendAtSubscribe => true,         // [MQTT-3.3.1-9]
             RetainHandling::SendIfNew => replaced.is_none(), // [MQTT-3.3.1-10]
@@ -64,6 +68,9 @@ impl Dialogue {
         }
         if let Some(reason) = refuse_filter(&self.core, &self.identity, filter, qos) {
             return Err(reason);
+        }
+        if self.outbox.kept.is_some() && !self.core.keeps_now() {
+            return Err(ReasonCode::QuotaExceeded); // it could not be stored
         }
         let session = self.protocol.session();
         let is_new = session.subscription(filter.as_str()).is_none();
@@ -102,6 +109,9 @@ impl Dialogue {
             return false;
         }
         self.core.index.unsubscribe(filter, self.outbox.key);
+        if let Some(session) = self.outbox.kept {
+            self.keeping.get_or_insert_default().transaction.unsubscribe(session, text);
+        }
         self.replays.remove(text);
         self.core.hooks.tell(Events::UNSUBSCRIBED, |hook| hook.unsubscribed(&self.identity, text));
         true

@@ -214,7 +214,7 @@ impl Drop for Subscription {
             let movable = delivery.hop.qos > QoS::AtMostOnce;
             core.give_up(delivery, &self.mailbox.outbox, movable, &mut touched);
         }
-        touched.wake();
+        core.settle(&mut touched);
         let mut session = Session::new();
         session.subscribe(self.filter(), self.mailbox.asked);
         core.end_subscriber(session, &self.mailbox.outbox);

@@ -12,7 +12,7 @@ use mqtt_topic::TopicName;
 
 use super::{LocalClient, LocalError, Publication, Published, Shared};
 use crate::connection::refuse_publish;
-use crate::core::{Core, Touched};
+use crate::core::Core;
 use crate::outbox::Outbox;
 
 /// Of a PUBLISH: fixed header, lengths and packet identifier.
@@ -92,14 +92,16 @@ impl Shared {
         retain: bool,
     ) -> Result<(Published, Vec<Arc<Outbox>>), LocalError> {
         let core = &self.core;
-        if retain && core.retain(message, qos, &self.identity.client_id, None).is_err() {
+        let mut touched = core.touched_by(message.topic());
+        if retain
+            && core.retain(message, qos, &self.identity.client_id, None, &mut touched.transaction).is_err()
+        {
             return Err(LocalError::Refused(ReasonCode::QuotaExceeded));
         }
         core.tell_peers(message, qos, retain);
         let route = core.route(TopicName::assume_valid(message.topic()), self.key);
-        let mut touched = Touched::default();
         let routed = core.deliver(&route, message, qos, retain, core.now(), &mut touched);
-        touched.wake();
+        core.settle(&mut touched);
         let nobody = qos > QoS::AtMostOnce && !routed.matched && !retain && core.peers.is_none();
         let reason = if nobody { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success };
         Ok((Published { reason, matched: routed.matched }, touched.congested))

@@ -42,7 +42,12 @@ fn outbox() -> Outbox {
 fn push(outbox: &Outbox, qos: QoS, now: Instant) -> PushOutcome {
     let topic = TopicName::parse("t").expect("a name");
     let message = Message::new(topic, Properties::EMPTY, b"x", NO_PUBLISHER, None);
-    outbox.push(Delivery { hop: Hop::new(qos), message }, &limits(), now)
+    outbox.push(
+        Delivery { hop: Hop::new(qos), message },
+        &limits(),
+        now,
+        &mut mqtt_store::Transaction::default(),
+    )
 }
 
 fn take(outbox: &Outbox, messages: usize, now: Instant) {

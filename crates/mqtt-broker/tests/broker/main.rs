@@ -22,6 +22,7 @@ mod offline;
 mod panics;
 mod reauthentication;
 mod replay;
+mod restarts;
 mod rights;
 mod stalling;
 mod stopping;

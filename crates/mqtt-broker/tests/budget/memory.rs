@@ -55,7 +55,7 @@ fn an_idle_connection_with_one_subscription_is_small() {
 fn an_idle_publisher_keeps_little_besides_its_connection() {
     let house = House::open();
     let mut clients: Vec<Client> = Vec::with_capacity(CLIENTS.into());
-    check(&house, 2850, CLIENTS, || {
+    check(&house, 3_200, CLIENTS, || {
         for number in 0..CLIENTS {
             let mut client = house.connect(&format!("client-{number:06}"), 60);
             client.send(&publish("plant/1/alarm").qos1(1).payload([0; 16]).to_wire(Version::V3_1_1));

@@ -363,6 +363,7 @@ impl Image {
         frame.append(&Record::Head(Head {
             session,
             client_id: &head.client_id,
+            owner: head.owner.as_deref().unwrap_or_default(),
             session_expiry_s: head.session_expiry_s,
             away_since_ms: head.away_since_ms.unwrap_or(0),
             will: head.will.as_ref().map(wills::record),
@@ -503,6 +504,7 @@ impl Image {
                 image.head_at = at;
                 image.head = Some(SessionHead {
                     client_id: head.client_id.into(),
+                    owner: Some(head.owner).filter(|owner| !owner.is_empty()).map(Into::into),
                     session_expiry_s: head.session_expiry_s,
                     away_since_ms: Some(head.away_since_ms).filter(|ms| *ms > 0),
                     will: head.will.as_ref().and_then(wills::read),

@@ -61,6 +61,8 @@ pub(crate) struct Entry<'a> {
 pub(crate) struct Head<'a> {
     pub(crate) session: u64,
     pub(crate) client_id: &'a str,
+    /// Empty for an anonymous client.
+    pub(crate) owner: &'a str,
     pub(crate) session_expiry_s: u32,
     /// Milliseconds since 1970; 0 while the client is connected.
     pub(crate) away_since_ms: u64,
@@ -172,7 +174,7 @@ impl Encoder<'_> {
     }
 
     fn head(&mut self, head: &Head<'_>) {
-        self.number(head.session).text(head.client_id);
+        self.number(head.session).text(head.client_id).text(head.owner);
         self.number(head.session_expiry_s.into()).number(head.away_since_ms);
         let Some(will) = head.will else {
             self.byte(0);
@@ -322,10 +324,10 @@ impl<'a> Decoder<'a> {
     }
 
     fn head(&mut self) -> Result<Head<'a>, Unreadable> {
-        let (session, client_id) = (self.number()?, self.text()?);
+        let (session, client_id, owner) = (self.number()?, self.text()?, self.text()?);
         let (session_expiry_s, away_since_ms) = (self.small()?, self.number()?);
         let will = if self.byte()? == 0 { None } else { Some(self.will()?) };
-        Ok(Head { session, client_id, session_expiry_s, away_since_ms, will })
+        Ok(Head { session, client_id, owner, session_expiry_s, away_since_ms, will })
     }
 
     fn will(&mut self) -> Result<Will<'a>, Unreadable> {
@@ -386,8 +388,14 @@ mod tests {
             retain: true,
             delay_interval_s: 5,
         };
-        let head =
-            Head { session, client_id: "ä", session_expiry_s: u32::MAX, away_since_ms: 1, will: None };
+        let head = Head {
+            session,
+            client_id: "ä",
+            owner: "o",
+            session_expiry_s: u32::MAX,
+            away_since_ms: 1,
+            will: None,
+        };
         check(Record::Body(Body {
             id: 1,
             expires_at_ms: 0,

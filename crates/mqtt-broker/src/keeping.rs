@@ -1,0 +1,182 @@
+//! What outlives the process: which topics, what is written when, and how sessions come back.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use mqtt_session::WillMessage;
+use mqtt_store::{Condition, Durability, Progress, Recovered, SessionHead, Transaction};
+use mqtt_topic::{TopicFilter, TopicName};
+
+use crate::clients::Away;
+use crate::core::Core;
+use crate::index::Member;
+use crate::outbox::Outbox;
+use crate::timetable::Due;
+
+impl Core {
+    /// What the acknowledgement of a message on this topic promises.
+    pub(crate) fn durability(&self, topic: &str) -> Durability {
+        if !self.is_durable || topic.starts_with("$SYS/") {
+            return Durability::Memory;
+        }
+        let rules = &self.settings.durability;
+        let topic = TopicName::assume_valid(topic);
+        let rule = rules.rules.iter().find(|(filter, _)| filter.matches(&topic));
+        rule.map_or(rules.default, |(_, durability)| *durability)
+    }
+
+    /// Stores a transaction that nobody waits for.
+    pub(crate) fn submit(&self, transaction: &mut Transaction) {
+        if !transaction.is_empty()
+            && let Some(journal) = self.store.journal()
+        {
+            journal.submit(transaction, None);
+        }
+    }
+
+    /// Whether the store keeps what it is given now.
+    pub(crate) fn keeps_now(&self) -> bool {
+        self.store.journal().is_none_or(|journal| journal.condition() == Condition::Good)
+    }
+
+    /// A queued message will not be delivered.
+    pub(crate) fn forget(&self, outbox: &Outbox, place: u64) {
+        if place > 0
+            && let Some(session) = outbox.kept
+        {
+            let mut transaction = Transaction::default();
+            transaction.give_up(session, place);
+            self.submit(&mut transaction);
+        }
+    }
+
+    /// Writes down how a session stands.
+    pub(crate) fn keep_head(
+        &self,
+        outbox: &Outbox,
+        session_expiry_s: u32,
+        is_away: bool,
+        will: Option<&WillMessage>,
+    ) {
+        let Some(session) = outbox.kept else { return };
+        let mut transaction = Transaction::default();
+        transaction.head(session, head(&outbox.client_id, owner_of(outbox), session_expiry_s, is_away, will));
+        self.submit(&mut transaction);
+    }
+
+    /// Brings the sessions back that a store has kept: all of them are away.
+    pub(crate) fn restore_sessions(&self) {
+        for recovered in self.store.take_recovered() {
+            self.restore_session(recovered);
+        }
+        if let Some(at) = self.store.next_retained_expiry() {
+            self.sweep.expect(at);
+        }
+    }
+
+    fn restore_session(&self, recovered: Recovered) {
+        let Recovered { id: _, head, session, queue } = recovered;
+        let now = self.now();
+        let away_s = head.away_since_ms.map_or(0, |since| unix_ms().saturating_sub(since) / 1000);
+        let left = |seconds: u32| now + Duration::from_secs(u64::from(seconds).saturating_sub(away_s));
+        let expires = head.session_expiry_s != u32::MAX;
+        let ends_at = expires.then(|| left(head.session_expiry_s));
+        let will = head.will.map(|will| {
+            let at = left(will.delay_interval_s.min(head.session_expiry_s));
+            (will, at)
+        });
+        let outbox = Arc::new(Outbox::new(self.index.new_key(), head.client_id.clone(), queue));
+        for (filter, subscription) in session.subscriptions() {
+            let filter = TopicFilter::parse(filter).expect("a session holds valid filters");
+            self.index.subscribe(&filter, Member { outbox: outbox.clone(), subscription });
+        }
+        if let Err(error) =
+            self.store.park(&head.client_id, mqtt_store::Parked { session, ends_at, owner: head.owner })
+        {
+            tracing::error!(client_id = &*head.client_id, %error, "a session cannot be kept");
+        }
+        let epoch = self.index.new_key();
+        if let Some((_, at)) = &will {
+            self.timetable.add(*at, epoch, Due::Will, &head.client_id);
+        }
+        if let Some(at) = ends_at {
+            self.timetable.add(at, epoch, Due::SessionEnd, &head.client_id);
+        }
+        let away = Box::new(Away { outbox, epoch, ends_at, will, replays: None });
+        if let Some(older) = self.clients.restore(&head.client_id, away) {
+            tracing::warn!(client_id = &*head.client_id, "two sessions were kept; the older one ends");
+            self.end_session(mqtt_session::Session::default(), &older.outbox);
+        }
+    }
+}
+
+fn owner_of(outbox: &Outbox) -> Option<Box<str>> {
+    outbox.identity().and_then(|identity| identity.username.as_deref().map(Into::into))
+}
+
+/// A session as it is written down.
+pub(crate) fn head(
+    client_id: &Arc<str>,
+    owner: Option<Box<str>>,
+    session_expiry_s: u32,
+    is_away: bool,
+    will: Option<&WillMessage>,
+) -> SessionHead {
+    SessionHead {
+        client_id: client_id.clone(),
+        owner,
+        session_expiry_s,
+        away_since_ms: is_away.then(unix_ms),
+        will: will.cloned(),
+    }
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What one connection has to store, and which of its bytes wait for it.
+#[derive(Debug, Default)]
+pub(crate) struct Keeping {
+    pub(crate) transaction: Transaction,
+    progress: Arc<Progress>,
+    submitted: u64,
+    /// Places in what is written to the client, with the transaction that they wait for.
+    gates: std::collections::VecDeque<(u64, u64)>,
+}
+
+impl Keeping {
+    /// Stores what was collected. Bytes from this place on leave when that is done, if they have to wait.
+    pub(crate) fn submit(&mut self, core: &Core, from: u64) {
+        if self.transaction.is_empty() {
+            return;
+        }
+        let Some(journal) = core.store.journal() else { return };
+        if self.transaction.is_awaited() {
+            self.submitted += 1;
+            self.gates.push_back((from, self.submitted));
+            journal.submit(&mut self.transaction, Some((&self.progress, self.submitted)));
+        } else {
+            journal.submit(&mut self.transaction, None);
+        }
+    }
+
+    /// From where on bytes have to wait. Whoever asks is woken when that changes.
+    pub(crate) fn held_from(&mut self, waker: &std::task::Waker) -> Option<u64> {
+        if self.gates.is_empty() {
+            return None;
+        }
+        self.progress.register(waker);
+        let done = self.progress.done();
+        while self.gates.front().is_some_and(|(_, number)| *number <= done) {
+            self.gates.pop_front();
+        }
+        self.gates.front().map(|(from, _)| *from)
+    }
+
+    /// Whether something waits that will never be stored.
+    pub(crate) fn has_failed(&self) -> bool {
+        !self.gates.is_empty() && self.progress.has_failed()
+    }
+}

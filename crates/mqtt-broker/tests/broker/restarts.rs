@@ -1,0 +1,304 @@
+//! A broker that is killed and started again on what its store has kept, with clients connected.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mqtt_broker::{Broker, Settings};
+use mqtt_codec::QoS::{AtLeastOnce, ExactlyOnce};
+use mqtt_codec::{Packet, ReasonCode, Version};
+use mqtt_store::durable::Wall;
+use mqtt_store::durable::simulated::{Faults, SimulatedMedium};
+use mqtt_store::{Durability, DurableSettings, DurableStore, QueueLimits, RetainedLimits, WriteSettings};
+use mqtt_testkit::{
+    ConnectBuilder, Peer, connect, puback, pubcomp, publish, pubrec, pubrel, subscribe, will,
+};
+use tokio::time::sleep;
+
+use crate::harness::{Harness, quiet, start};
+use crate::wires::{settle, texts};
+
+/// The beginning of the calendar, where the tests' brokers do not mind what day it is.
+fn wall() -> Wall {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    Wall {
+        instant: Instant::now(),
+        unix_ms: u64::try_from(since.as_millis()).expect("before the year 500 million"),
+    }
+}
+
+async fn on(medium: &SimulatedMedium, change: impl FnOnce(&mut Settings)) -> Harness {
+    let settings = DurableSettings {
+        write: WriteSettings::default(),
+        retained: RetainedLimits::default(),
+        queue: QueueLimits::default(),
+        wall: wall(),
+        drop_damaged: false,
+    };
+    let store = DurableStore::open_inline(Arc::new(medium.clone()), &settings).expect("nothing is damaged");
+    start(Broker::builder().settings(quiet(change)).store(Arc::new(store))).await
+}
+
+/// A broker on what a kill at this moment leaves.
+async fn killed(medium: &SimulatedMedium) -> (Harness, SimulatedMedium) {
+    let left = medium.after_kill();
+    (on(&left, |_| ()).await, left)
+}
+
+fn lasting(client_id: &str) -> ConnectBuilder {
+    connect(client_id).clean(false).session_expiry_s(1000)
+}
+
+async fn subscriber(house: &Harness) -> Peer {
+    let mut peer = house.connect(lasting("subscriber")).await;
+    peer.subscribe("t/#", ExactlyOnce).await;
+    peer
+}
+
+async fn returned(house: &Harness) -> (Peer, Vec<String>) {
+    let mut peer = house.open("back");
+    assert!(peer.connect(lasting("subscriber")).await.session_present);
+    let got = texts(&peer.drain().await);
+    (peer, got)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_acknowledged_while_the_receiver_did_not_read_is_there_after_a_kill() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let _connected = subscriber(&house).await;
+    let mut publisher = house.v5("publisher").await;
+    for number in 1..=3 {
+        publisher.publish(publish("t/1").payload(format!("one {number}")).qos1(number)).await;
+        publisher.publish(publish("t/2").payload(format!("two {number}")).qos2(number + 10)).await;
+    }
+    let (house, _) = killed(&medium).await;
+    let (_, got) = returned(&house).await;
+    assert_eq!(got, ["one 1", "two 1", "one 2", "two 2", "one 3", "two 3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_receiver_has_acknowledged_does_not_come_again() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let mut peer = subscriber(&house).await;
+    let mut publisher = house.v5("publisher").await;
+    publisher.publish(publish("t").payload("one").qos1(1)).await;
+    publisher.publish(publish("t").payload("two").qos2(2)).await;
+    peer.receive_text("one").await;
+    peer.receive_text("two").await;
+    settle().await;
+    let (house, _) = killed(&medium).await;
+    assert_eq!(returned(&house).await.1, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_under_way_comes_again_under_its_identifier() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let mut peer = subscriber(&house).await;
+    let mut publisher = house.v5("publisher").await;
+    publisher.publish(publish("t").payload("first").qos2(1)).await;
+    publisher.publish(publish("t").payload("second").qos2(2)).await;
+    let first = peer.expect_publish().await.packet_id;
+    let second = peer.expect_publish().await.packet_id;
+    let (house, _) = killed(&medium).await;
+    let mut peer = house.connect(lasting("subscriber")).await;
+    let again = peer.expect_publish().await;
+    assert_eq!((again.packet_id, again.dup), (first, true));
+    assert_eq!(peer.expect_publish().await.packet_id, second);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_released_message_goes_on_with_its_pubrel() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let mut peer = subscriber(&house).await;
+    house.v5("publisher").await.publish(publish("t").qos2(1)).await;
+    let id = peer.expect_publish().await.packet_id;
+    peer.send(pubrec(id)).await;
+    peer.expect_pubrel(id).await;
+    let (house, left) = killed(&medium).await;
+    let mut peer = house.connect(lasting("subscriber")).await;
+    peer.expect_pubrel(id).await;
+    peer.send(pubcomp(id)).await;
+    settle().await;
+    let (house, _) = killed(&left).await;
+    let mut peer = house.connect(lasting("subscriber")).await;
+    peer.expect_silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_qos_2_message_that_comes_again_after_a_kill_is_not_passed_on_again() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    drop(subscriber(&house).await);
+    let mut publisher = house.connect(lasting("publisher")).await;
+    publisher.send(publish("t").payload("once").qos2(7)).await;
+    publisher.expect_pubrec(7).await;
+    let (house, left) = killed(&medium).await;
+    let mut publisher = house.connect(lasting("publisher")).await;
+    publisher.send(publish("t").payload("once").qos2(7).dup()).await;
+    publisher.expect_pubrec(7).await;
+    publisher.send(pubrel(7)).await;
+    publisher.expect_pubcomp(7).await;
+    // The identifier is free again, also after the next kill.
+    let (house, _) = killed(&left).await;
+    let mut publisher = house.connect(lasting("publisher")).await;
+    publisher.publish(publish("t").payload("another").qos2(7)).await;
+    assert_eq!(returned(&house).await.1, ["once", "another"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscriptions_keep_their_options_and_identifiers() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let mut peer = house.connect(lasting("subscriber")).await;
+    peer.subscribe_with(subscribe(1).filter("t", AtLeastOnce).no_local().retain_as_published().identifier(9))
+        .await;
+    peer.subscribe("gone", AtLeastOnce).await;
+    peer.unsubscribe("gone").await;
+    let (house, _) = killed(&medium).await;
+    let mut peer = house.connect(lasting("subscriber")).await;
+    peer.publish(publish("t").payload("own").qos1(1)).await;
+    let mut publisher = house.v5("publisher").await;
+    publisher.publish(publish("gone").payload("x").qos1(1)).await;
+    publisher.publish(publish("t").payload("kept").qos1(2).retained()).await;
+    let got = peer.receive_text("kept").await;
+    assert!(got.retain);
+    assert_eq!(got.properties().subscription_identifiers().collect::<Vec<_>>(), [9]);
+    peer.expect_silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn retained_messages_are_there_and_cleared_ones_are_not() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let mut publisher = house.v5("publisher").await;
+    publisher.publish(publish("a").payload("first").qos1(1).retained()).await;
+    publisher.publish(publish("a").payload("second").qos1(2).retained()).await;
+    publisher.publish(publish("b").payload("x").qos1(3).retained()).await;
+    publisher.publish(publish("b").payload("").qos1(4).retained()).await;
+    let (house, _) = killed(&medium).await;
+    let mut peer = house.v5("subscriber").await;
+    peer.subscribe("#", AtLeastOnce).await;
+    assert_eq!(texts(&peer.drain().await), ["second"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_start_and_an_ended_session_leave_nothing_behind() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    drop(subscriber(&house).await);
+    settle().await;
+    let mut fresh = house.open("fresh");
+    assert!(!fresh.connect(lasting("subscriber").clean(true)).await.session_present);
+    let (house, left) = killed(&medium).await;
+    let mut peer = house.open("back");
+    assert!(peer.connect(lasting("subscriber")).await.session_present);
+    house.v5("publisher").await.publish(publish("t/1").qos1(1)).await;
+    peer.expect_silence().await;
+    peer.cut();
+    sleep(Duration::from_secs(1001)).await;
+    let (house, _) = killed(&left).await;
+    assert!(!house.open("late").connect(lasting("subscriber")).await.session_present);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_will_is_published_after_a_kill_unless_its_client_returns() {
+    for returns in [false, true] {
+        let medium = SimulatedMedium::new();
+        let house = on(&medium, |_| ()).await;
+        drop(subscriber(&house).await);
+        let with_will = || lasting("mortal").will(will("t/will", "gone").qos(AtLeastOnce).delay_s(60));
+        let _connected = house.connect(with_will()).await;
+        let (house, _) = killed(&medium).await;
+        sleep(Duration::from_secs(59)).await;
+        let _back = if returns { Some(house.connect(with_will()).await) } else { None };
+        sleep(Duration::from_secs(2)).await;
+        let expected: &[&str] = if returns { &[] } else { &["gone"] };
+        assert_eq!(returned(&house).await.1, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn topics_in_memory_are_not_kept() {
+    let medium = SimulatedMedium::new();
+    let rule = mqtt_topic::TopicFilter::parse("t/volatile/#").expect("a filter").to_boxed();
+    let house = on(&medium, |settings| settings.durability.rules.push((rule, Durability::Memory))).await;
+    let _connected = subscriber(&house).await;
+    let mut publisher = house.v5("publisher").await;
+    publisher.publish(publish("t/volatile/x").payload("lost").qos1(1).retained()).await;
+    publisher.publish(publish("t/x").payload("kept").qos1(2)).await;
+    let (house, _) = killed(&medium).await;
+    assert_eq!(returned(&house).await.1, ["kept"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn acked_messages_survive_a_power_failure() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |settings| settings.durability.default = Durability::Acked).await;
+    let _connected = subscriber(&house).await;
+    house.v5("publisher").await.publish(publish("t").payload("safe").qos1(1)).await;
+    let house = on(&medium.after_power_failure(0, false), |_| ()).await;
+    assert_eq!(returned(&house).await.1, ["safe"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_acknowledged_on_a_full_medium_and_the_rest_is_served() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    drop(subscriber(&house).await);
+    let mut publisher = house.v5("publisher").await;
+    let mut old = house.client(Version::V3_1_1, "old").await;
+    settle().await;
+    medium.set_faults(Faults { room_bytes: Some(0), ..Faults::default() });
+    publisher.send(publish("t").payload("waits").qos1(1)).await;
+    publisher.expect_silence().await;
+    // Now it is known.
+    let mut second = house.v5("second").await;
+    second.send(publish("t").payload("refused").qos1(1)).await;
+    assert_eq!(second.expect_puback(1).await.reason, ReasonCode::QuotaExceeded);
+    old.send(publish("t").payload("refused").qos1(1)).await;
+    old.expect_closed().await;
+    let mut online = house.v5("online").await;
+    online.subscribe("live", AtLeastOnce).await;
+    second.publish(publish("live").payload("served").qos1(2)).await;
+    online.receive_text("served").await;
+    medium.set_faults(Faults::default());
+    drop(house.connect(lasting("another")).await); // whatever is written next brings the rest along
+    second.publish(publish("t").payload("again").qos1(3)).await;
+    publisher.expect_puback(1).await;
+    assert_eq!(returned(&house).await.1, ["waits", "again"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_medium_ends_those_who_wait_for_it() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |settings| settings.durability.default = Durability::Acked).await;
+    drop(subscriber(&house).await);
+    let mut publisher = house.v5("publisher").await;
+    settle().await;
+    medium.set_faults(Faults { sync_fails: true, ..Faults::default() });
+    publisher.send(publish("t").payload("not kept").qos1(1)).await;
+    publisher.expect_disconnect(ReasonCode::QuotaExceeded).await;
+    let mut second = house.v5("second").await;
+    second.send(publish("t").payload("refused").qos1(1)).await;
+    assert_eq!(second.expect_puback(1).await.reason, ReasonCode::QuotaExceeded);
+    second.ping().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_acknowledged_identifier_can_be_used_again_after_a_kill() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let mut peer = subscriber(&house).await;
+    let mut publisher = house.v5("publisher").await;
+    publisher.publish(publish("t").payload("one").qos1(1)).await;
+    let id = peer.expect_publish().await.packet_id;
+    peer.send(puback(id)).await;
+    publisher.publish(publish("t").payload("two").qos1(2)).await;
+    let packets = peer.drain().await;
+    assert!(matches!(packets[0].packet(), Packet::Publish(_)));
+    let (house, _) = killed(&medium).await;
+    assert_eq!(returned(&house).await.1, ["two"]);
+}
