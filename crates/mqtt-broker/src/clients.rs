@@ -108,7 +108,7 @@ impl Order {
 pub(crate) struct OtherUsers;
 
 impl Slot {
-    /// Whose it is, if that is known: it is not after a restart.
+    /// Whose it is, if it is anybody's.
     fn owner(&self) -> Option<Arc<Identity>> {
         match self {
             Self::Online(handle) => handle.identity.clone(),

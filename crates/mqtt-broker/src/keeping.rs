@@ -7,10 +7,12 @@ use mqtt_session::WillMessage;
 use mqtt_store::{Condition, Durability, Progress, Recovered, SessionHead, Transaction};
 use mqtt_topic::{TopicFilter, TopicName};
 
+use crate::access::Identity;
 use crate::clients::Away;
 use crate::core::Core;
 use crate::index::Member;
 use crate::outbox::Outbox;
+use crate::restrict::{identity_of, source_of};
 use crate::timetable::Due;
 
 impl Core {
@@ -60,7 +62,10 @@ impl Core {
     ) {
         let Some(session) = outbox.kept else { return };
         let mut transaction = Transaction::default();
-        transaction.head(session, head(&outbox.client_id, owner_of(outbox), session_expiry_s, is_away, will));
+        transaction.head(
+            session,
+            head(&outbox.client_id, outbox.identity().as_deref(), session_expiry_s, is_away, will),
+        );
         self.submit(&mut transaction);
     }
 
@@ -86,12 +91,16 @@ impl Core {
             (will, at)
         });
         let outbox = Arc::new(Outbox::new(self.index.new_key(), head.client_id.clone(), queue));
+        if let Some(owner) = &head.owner {
+            outbox.set_identity(&Arc::new(identity_of(owner)));
+        }
         for (filter, subscription) in session.subscriptions() {
             let filter = TopicFilter::parse(filter).expect("a session holds valid filters");
             self.index.subscribe(&filter, Member { outbox: outbox.clone(), subscription });
         }
+        let user = head.owner.as_ref().and_then(|owner| owner.username.clone());
         if let Err(error) =
-            self.store.park(&head.client_id, mqtt_store::Parked { session, ends_at, owner: head.owner })
+            self.store.park(&head.client_id, mqtt_store::Parked { session, ends_at, owner: user })
         {
             tracing::error!(client_id = &*head.client_id, %error, "a session cannot be kept");
         }
@@ -110,21 +119,17 @@ impl Core {
     }
 }
 
-fn owner_of(outbox: &Outbox) -> Option<Box<str>> {
-    outbox.identity().and_then(|identity| identity.username.as_deref().map(Into::into))
-}
-
 /// A session as it is written down.
 pub(crate) fn head(
     client_id: &Arc<str>,
-    owner: Option<Box<str>>,
+    owner: Option<&Identity>,
     session_expiry_s: u32,
     is_away: bool,
     will: Option<&WillMessage>,
 ) -> SessionHead {
     SessionHead {
         client_id: client_id.clone(),
-        owner,
+        owner: owner.map(source_of),
         session_expiry_s,
         away_since_ms: is_away.then(unix_ms),
         will: will.cloned(),

@@ -7,6 +7,7 @@ use mqtt_session::{DropReason, Rights};
 use mqtt_store::{Retained, Source};
 use mqtt_topic::TopicName;
 
+use crate::ListenerRules;
 use crate::access::Identity;
 use crate::core::Core;
 use crate::group::Group;
@@ -82,7 +83,20 @@ impl Core {
     }
 }
 
-/// What is remembered of the publisher of a retained message.
+/// A client that is remembered, as far as it is: without what its [`Access`](crate::Access) kept with it.
+pub(crate) fn identity_of(source: &Source) -> Identity {
+    Identity {
+        client_id: (&*source.client_id).into(),
+        username: source.username.as_deref().map(Into::into),
+        address: source.address.map(|address| (address, 0).into()),
+        listener: Arc::new(ListenerRules { name: (&*source.listener).into(), ..ListenerRules::default() }),
+        certificate: None,
+        privileged: false,
+        details: None,
+    }
+}
+
+/// What is remembered of the publisher of a retained message, or of whom a session belongs to.
 pub(crate) fn source_of(identity: &Identity) -> Arc<Source> {
     Arc::new(Source {
         client_id: (&*identity.client_id).into(),

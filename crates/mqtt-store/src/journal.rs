@@ -9,7 +9,7 @@ use mqtt_codec::{PacketId, QoS};
 use mqtt_session::{Delivery, Hop, Message, Subscription, WillMessage};
 use parking_lot::Mutex;
 
-use crate::{Condition, Health};
+use crate::{Condition, Health, Source};
 
 /// What the acknowledgement of a message promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,8 +33,8 @@ pub struct SessionId(pub NonZeroU64);
 pub struct SessionHead {
     /// Client identifier.
     pub client_id: Arc<str>,
-    /// The user it belongs to; `None` for an anonymous client.
-    pub owner: Option<Box<str>>,
+    /// The client that it belongs to, as access rules see it; `None` for one that no rule concerns.
+    pub owner: Option<Arc<Source>>,
     /// Session Expiry Interval in seconds; `u32::MAX` for no end.
     pub session_expiry_s: u32,
     /// Milliseconds since 1970 at which the client went away; `None` while it is connected.

@@ -150,11 +150,8 @@ impl Dialogue {
                     Box::new(Publisher::new(core, identity, self.outbox.key, refusals_are_heard))
                 });
                 let reason = hooked::publish(&self.core, &self.identity, publisher, &publish, now);
-                if reason == ReasonCode::QuotaExceeded
-                    && version < Version::V5
-                    && publish.packet_id().is_some()
-                {
-                    // [MQTT3-3.3.5-2] leaves no way to refuse: no acknowledgement, and the connection ends.
+                if publisher.is_unstored && version < Version::V5 && publish.packet_id().is_some() {
+                    // What an acknowledgement before MQTT 5 says is that the message is kept [MQTT3-3.3.5-2].
                     return Err(Violation::new(reason, "3.3.5"));
                 }
                 if self.core.is_durable {

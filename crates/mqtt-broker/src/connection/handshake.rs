@@ -268,7 +268,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         meter: Meter::new(limits.rates(), now),
         seat,
     };
-    let keeping = keep_arrival(core, &kept.outbox, &opening, will.as_ref());
+    let keeping = keep_arrival(core, &kept.outbox, &identity, opening.session_expiry_s, will.as_ref());
     let mut dialogue = Dialogue {
         core: core.clone(),
         protocol,
@@ -314,13 +314,13 @@ fn in_batches(core: &Core, protocol: &Protocol, is_stored: bool) -> Option<InBat
 fn keep_arrival(
     core: &Core,
     outbox: &Outbox,
-    opening: &Opening,
+    identity: &Identity,
+    session_expiry_s: u32,
     will: Option<&mqtt_session::WillMessage>,
 ) -> Option<Box<Keeping>> {
     let session = outbox.kept?;
     let mut keeping = Box::new(Keeping::default());
-    let owner = opening.username.clone();
-    let head = head(&outbox.client_id, owner, opening.session_expiry_s, false, will);
+    let head = head(&outbox.client_id, Some(identity), session_expiry_s, false, will);
     keeping.transaction.head(session, head);
     if core.keeps_now() {
         keeping.submit(core, 0);

@@ -28,18 +28,21 @@ pub(super) struct Publisher {
     paths: Paths,
     run: Run,
     pub(super) touched: Touched,
+    /// Whether the latest message was refused because the store cannot keep it now.
+    pub(super) is_unstored: bool,
 }
 
 impl Publisher {
     pub(super) fn new(core: Arc<Core>, identity: Arc<Identity>, key: u64, refusals_are_heard: bool) -> Self {
         let (paths, run, touched) = (Paths::default(), Run::new(), Touched::default());
         let source = OnceCell::new();
-        Self { core, identity, key, refusals_are_heard, source, paths, run, touched }
+        Self { core, identity, key, refusals_are_heard, source, paths, run, touched, is_unstored: false }
     }
 
     /// Routes one message; the reason is what its acknowledgement says, which must not leave before
     /// [`burst_over`](Self::burst_over) has returned: then at the latest the message is in every outbox it belongs to.
     pub(super) fn publish(&mut self, publish: &InboundPublish<'_>, now: Instant) -> ReasonCode {
+        self.is_unstored = false;
         let number = self.find_path(publish, now);
         let path = self.paths.path(number);
         if let Some(reason) = path.refused {
@@ -58,6 +61,7 @@ impl Publisher {
         transaction.set_durability(path.durability);
         let able = !transaction.keeps_messages() || self.core.keeps_now();
         if !able && publish.qos > QoS::AtMostOnce && (publish.retain || leads_to_kept(&path.route)) {
+            self.is_unstored = true;
             return ReasonCode::QuotaExceeded; // what cannot be stored is not acknowledged
         }
         if self.core.peers.is_none() {
@@ -70,7 +74,7 @@ impl Publisher {
             }
         }
         self.hand_over_run(now);
-        self.publish_singly(number, publish, now)
+        self.publish_singly(number, publish, able, now)
     }
 
     /// Number of the path of a message. A run on another path, or on one that is no longer valid, is handed
@@ -111,13 +115,18 @@ impl Publisher {
         }
     }
 
-    fn publish_singly(&mut self, number: usize, publish: &InboundPublish<'_>, now: Instant) -> ReasonCode {
+    fn publish_singly(
+        &mut self,
+        number: usize,
+        publish: &InboundPublish<'_>,
+        able: bool,
+        now: Instant,
+    ) -> ReasonCode {
         let core = &self.core;
         let Path { route, .. } = self.paths.path(number);
         let message = publish.message(self.key);
         let source = self.source();
         let transaction = &mut self.touched.transaction;
-        let able = !transaction.keeps_messages() || core.keeps_now();
         let id = &self.identity.client_id;
         let kept =
             !publish.retain || (able && core.retain(&message, publish.qos, id, source, transaction).is_ok());

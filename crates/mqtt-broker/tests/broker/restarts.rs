@@ -6,15 +6,19 @@ use std::time::{Duration, Instant};
 use mqtt_broker::{Broker, Settings};
 use mqtt_codec::QoS::{AtLeastOnce, ExactlyOnce};
 use mqtt_codec::{Packet, ReasonCode, Version};
+use mqtt_session::DropReason;
 use mqtt_store::durable::Wall;
 use mqtt_store::durable::simulated::{Faults, SimulatedMedium};
-use mqtt_store::{Durability, DurableSettings, DurableStore, QueueLimits, RetainedLimits, WriteSettings};
+use mqtt_store::{
+    Durability, DurableSettings, DurableStore, QueueLimits, RetainedLimits, Store, WriteSettings,
+};
 use mqtt_testkit::{
     ConnectBuilder, Peer, connect, puback, pubcomp, publish, pubrec, pubrel, subscribe, will,
 };
 use tokio::time::sleep;
 
 use crate::harness::{Harness, quiet, start};
+use crate::rights::{Rules, close, user};
 use crate::wires::{settle, texts};
 
 /// The beginning of the calendar, where the tests' brokers do not mind what day it is.
@@ -27,6 +31,15 @@ fn wall() -> Wall {
 }
 
 async fn on(medium: &SimulatedMedium, change: impl FnOnce(&mut Settings)) -> Harness {
+    start(Broker::builder().settings(quiet(change)).store(stored(medium))).await
+}
+
+async fn ruled(medium: &SimulatedMedium, rules: &Rules) -> Harness {
+    let builder = Broker::builder().settings(quiet(|_| ())).store(stored(medium));
+    start(builder.access(Arc::new(rules.clone()))).await
+}
+
+fn stored(medium: &SimulatedMedium) -> Arc<dyn Store> {
     let settings = DurableSettings {
         write: WriteSettings::default(),
         retained: RetainedLimits::default(),
@@ -34,8 +47,7 @@ async fn on(medium: &SimulatedMedium, change: impl FnOnce(&mut Settings)) -> Har
         wall: wall(),
         drop_damaged: false,
     };
-    let store = DurableStore::open_inline(Arc::new(medium.clone()), &settings).expect("nothing is damaged");
-    start(Broker::builder().settings(quiet(change)).store(Arc::new(store))).await
+    Arc::new(DurableStore::open_inline(Arc::new(medium.clone()), &settings).expect("nothing is damaged"))
 }
 
 /// A broker on what a kill at this moment leaves.
@@ -301,4 +313,141 @@ async fn an_acknowledged_identifier_can_be_used_again_after_a_kill() {
     assert!(matches!(packets[0].packet(), Packet::Publish(_)));
     let (house, _) = killed(&medium).await;
     assert_eq!(returned(&house).await.1, ["two"]);
+}
+
+/// A group's key may be another group's in the next process: what waits must not move there.
+#[tokio::test(start_paused = true)]
+async fn what_waited_for_a_member_of_a_group_goes_to_no_other_group_after_a_kill() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    for number in 0..6 {
+        house.v5(&format!("earlier {number}")).await; // so that keys are not the same as after the kill
+    }
+    let member = || connect("member").clean(false).session_expiry_s(10);
+    let mut peer = house.connect(member()).await;
+    for group in ["$share/first/t", "$share/second/t"] {
+        peer.subscribe(group, AtLeastOnce).await;
+    }
+    peer.cut();
+    settle().await;
+    house.v5("publisher").await.publish(publish("t").payload("waits").qos1(1)).await;
+    let left = medium.after_kill();
+    let (house, _) = killed(&medium).await;
+    let mut others = Vec::new();
+    for number in 0..20 {
+        let mut other = house.v5(&format!("other {number}")).await;
+        other.subscribe(&format!("$share/group {number}/t"), AtLeastOnce).await;
+        others.push(other);
+    }
+    sleep(Duration::from_secs(11)).await;
+    for other in &mut others {
+        other.expect_silence().await;
+    }
+    assert_eq!(house.broker.metrics().dropped_for(DropReason::SessionEnded), 2);
+    // While the session is there, nothing is lost.
+    let house = on(&left, |_| ()).await;
+    assert_eq!(texts(&house.connect(member()).await.drain().await), ["waits", "waits"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_belongs_to_the_same_user_after_a_kill() {
+    for (owner, others) in [(Some("ann"), [Some("bob"), None]), (None, [Some("ann"), Some("")])] {
+        let medium = SimulatedMedium::new();
+        let as_user = |name: Option<&str>| match name {
+            Some(name) => lasting("subscriber").username(name).password(name),
+            None => lasting("subscriber"),
+        };
+        let rules = Rules::default();
+        let house = ruled(&medium, &rules).await;
+        house.connect(as_user(owner)).await.subscribe("t", AtLeastOnce).await;
+        settle().await;
+        let (again, once_more) = (medium.after_kill(), medium.after_kill());
+        let house = ruled(&again, &rules).await;
+        for other in others {
+            let mut thief = house.open("thief");
+            thief.send(as_user(other)).await;
+            let refused = thief.expect_connack().await;
+            assert_eq!(refused.reason, ReasonCode::ClientIdentifierNotValid, "{other:?}");
+        }
+        assert!(house.open("back").connect(as_user(owner)).await.session_present);
+        // It stays so over kills while nobody came.
+        let house = ruled(&ruled_and_killed(&once_more, &rules).await, &rules).await;
+        assert!(house.open("back").connect(as_user(owner)).await.session_present);
+    }
+}
+
+async fn ruled_and_killed(medium: &SimulatedMedium, rules: &Rules) -> SimulatedMedium {
+    ruled(medium, rules).await;
+    medium.after_kill()
+}
+
+#[tokio::test(start_paused = true)]
+async fn rules_hold_after_a_kill_for_clients_that_are_away() {
+    let medium = SimulatedMedium::new();
+    let rules = Rules::default();
+    let house = ruled(&medium, &rules).await;
+    let guest = || user("guest", "guest").clean(false).session_expiry_s(1000);
+    house.connect(guest()).await.subscribe("#", AtLeastOnce).await;
+    settle().await;
+    let house = ruled(&medium.after_kill(), &rules).await;
+    close(&house, &rules);
+    let mut root = house.connect(user("root", "root")).await;
+    root.publish(publish("secret").payload("x").qos1(1)).await;
+    root.publish(publish("open").payload("y").qos1(2)).await;
+    assert_eq!(house.broker.metrics().dropped_for(DropReason::ReceiveNotAuthorized), 1);
+    house.connect(guest()).await.receive_text("y").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retained_message_is_still_its_publishers_after_a_kill() {
+    let medium = SimulatedMedium::new();
+    let rules = Rules::default();
+    let house = ruled(&medium, &rules).await;
+    for (number, name) in [(1, "gone"), (2, "root")] {
+        let mut publisher = house.connect(user(name, name)).await;
+        publisher.publish(publish(name).payload(name).qos1(number).retained()).await;
+    }
+    let house = ruled(&medium.after_kill(), &rules).await;
+    close(&house, &rules);
+    let mut root = house.connect(user("reader", "root")).await;
+    root.subscribe("#", AtLeastOnce).await;
+    assert_eq!(texts(&root.drain().await), ["root"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_local_holds_for_the_same_session_after_a_kill() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let mortal = || lasting("mortal").will(will("t", "own will").qos(AtLeastOnce).delay_s(60));
+    let mut peer = house.connect(mortal()).await;
+    peer.subscribe_with(subscribe(1).filter("t", AtLeastOnce).no_local()).await;
+    let (house, _) = killed(&medium).await;
+    sleep(Duration::from_secs(61)).await;
+    house.v5("other").await.publish(publish("t").payload("other").qos1(1)).await;
+    let mut peer = house.connect(lasting("mortal")).await;
+    peer.receive_text("other").await;
+    peer.expect_silence().await;
+}
+
+/// Before MQTT 5 an acknowledgement carries no reason. What is refused by a limit is acknowledged and counted.
+#[tokio::test(start_paused = true)]
+async fn limits_end_no_connection_before_mqtt_5() {
+    let medium = SimulatedMedium::new();
+    let limited = |settings: &mut Settings| {
+        settings.limits.payload_bytes_max = 10;
+        settings.retained.messages_max = 1;
+    };
+    let memory = start(Broker::builder().settings(quiet(limited))).await;
+    for house in [on(&medium, limited).await, memory] {
+        drop(subscriber(&house).await);
+        let mut old = house.client(Version::V3_1_1, "old").await;
+        old.send(publish("t").payload("x".repeat(11)).qos1(1)).await;
+        old.expect_puback(1).await;
+        for number in 2..=3 {
+            old.send(publish(&format!("r/{number}")).payload("x").qos1(number).retained()).await;
+            old.expect_puback(number).await;
+        }
+        old.ping().await;
+        assert_eq!(house.broker.metrics().dropped_for(DropReason::PayloadTooLarge), 1);
+    }
 }

@@ -18,7 +18,7 @@ use crate::harness::{Harness, broker_with, quiet, start};
 /// Nobody but `root` has anything to do with topics that begin with `secret`, once `closed` is set. Whoever is called
 /// `gone` may not stay then. Passwords are the user's name.
 #[derive(Debug, Clone, Default)]
-struct Rules {
+pub(crate) struct Rules {
     closed: Arc<AtomicBool>,
 }
 
@@ -79,12 +79,12 @@ async fn house() -> (Harness, Rules) {
     (start(builder).await, rules)
 }
 
-fn close(house: &Harness, rules: &Rules) {
+pub(crate) fn close(house: &Harness, rules: &Rules) {
     rules.closed.store(true, Ordering::SeqCst);
     house.broker.access_changed();
 }
 
-fn user(client_id: &str, name: &str) -> mqtt_testkit::ConnectBuilder {
+pub(crate) fn user(client_id: &str, name: &str) -> mqtt_testkit::ConnectBuilder {
     connect(client_id).username(name).password(name)
 }
 

@@ -13,6 +13,7 @@ use mqtt_session::{Hop, Message, Subscription};
 use super::record::{self, Encoder, Head, Record};
 use super::wall::Wall;
 use super::wills;
+use crate::Source;
 use crate::journal::{Change, SessionHead};
 
 /// Where a record stands: number of the segment in the upper half, offset in the lower. 0: nowhere yet.
@@ -55,7 +56,6 @@ pub(crate) struct EntryImage {
     pub(crate) retain: bool,
     pub(crate) released: bool,
     pub(crate) order: u64,
-    pub(crate) share: u64,
     pub(crate) ids: Option<Arc<[u32]>>,
 }
 
@@ -363,7 +363,7 @@ impl Image {
         frame.append(&Record::Head(Head {
             session,
             client_id: &head.client_id,
-            owner: head.owner.as_deref().unwrap_or_default(),
+            owner: &head.owner.as_ref().map(|owner| owner.to_text()).unwrap_or_default(),
             session_expiry_s: head.session_expiry_s,
             away_since_ms: head.away_since_ms.unwrap_or(0),
             will: head.will.as_ref().map(wills::record),
@@ -413,7 +413,6 @@ impl Image {
             qos: entry.qos,
             retain: entry.retain,
             ids: &ids,
-            share: entry.share,
             packet_id: entry.packet_id,
             released: entry.released,
             order: entry.order,
@@ -504,7 +503,7 @@ impl Image {
                 image.head_at = at;
                 image.head = Some(SessionHead {
                     client_id: head.client_id.into(),
-                    owner: Some(head.owner).filter(|owner| !owner.is_empty()).map(Into::into),
+                    owner: Source::from_text(head.owner).map(Arc::new),
                     session_expiry_s: head.session_expiry_s,
                     away_since_ms: Some(head.away_since_ms).filter(|ms| *ms > 0),
                     will: head.will.as_ref().and_then(wills::read),
@@ -618,7 +617,6 @@ impl EntryImage {
             retain: hop.retain,
             released: false,
             order: 0,
-            share: hop.share,
             ids: hop.subscription_ids.clone(),
         }
     }
@@ -634,17 +632,16 @@ impl EntryImage {
             retain: entry.retain,
             released: entry.released,
             order: entry.order,
-            share: entry.share,
             ids: Some(ids).filter(|ids| !ids.is_empty()),
         }
     }
 
-    /// What a receiver's copy adds.
+    /// What a receiver's copy adds. Which shared subscription chose the session is not kept: a group's key means
+    /// nothing, or another group, in the next process.
     pub(crate) fn hop(&self, place: u64) -> Hop {
         Hop {
             retain: self.retain,
             subscription_ids: self.ids.clone(),
-            share: self.share,
             place,
             ..Hop::new(record::qos(self.qos))
         }

@@ -47,8 +47,6 @@ pub(crate) struct Entry<'a> {
     pub(crate) retain: bool,
     /// Subscription identifiers, four bytes each, least significant first.
     pub(crate) ids: &'a [u8],
-    /// The filter of the shared subscription that chose the session, as a key.
-    pub(crate) share: u64,
     /// 0 if it waits.
     pub(crate) packet_id: u16,
     pub(crate) released: bool,
@@ -61,7 +59,7 @@ pub(crate) struct Entry<'a> {
 pub(crate) struct Head<'a> {
     pub(crate) session: u64,
     pub(crate) client_id: &'a str,
-    /// Empty for an anonymous client.
+    /// See [`Source::to_text`](crate::Source::to_text); empty if it is nobody's.
     pub(crate) owner: &'a str,
     pub(crate) session_expiry_s: u32,
     /// Milliseconds since 1970; 0 while the client is connected.
@@ -158,15 +156,11 @@ impl Encoder<'_> {
             | u8::from(entry.retain) << 2
             | u8::from(entry.released) << 3
             | u8::from(!entry.ids.is_empty()) << 4
-            | u8::from(entry.share != 0) << 5
-            | u8::from(entry.packet_id != 0) << 6;
+            | u8::from(entry.packet_id != 0) << 5;
         self.number(entry.session).number(entry.place).number(entry.body);
         self.number(entry.size_bytes.into()).byte(flags);
         if !entry.ids.is_empty() {
             self.bytes(entry.ids);
-        }
-        if entry.share != 0 {
-            self.number(entry.share);
         }
         if entry.packet_id != 0 {
             self.number(entry.packet_id.into()).number(entry.order);
@@ -317,10 +311,9 @@ impl<'a> Decoder<'a> {
         let (session, place, body) = (self.number()?, self.number()?, self.number()?);
         let (size_bytes, flags) = (self.small()?, self.byte()?);
         let ids = if flags & 1 << 4 == 0 { &[] } else { self.bytes()? };
-        let share = if flags & 1 << 5 == 0 { 0 } else { self.number()? };
-        let (packet_id, order) = if flags & 1 << 6 == 0 { (0, 0) } else { (self.small()?, self.number()?) };
+        let (packet_id, order) = if flags & 1 << 5 == 0 { (0, 0) } else { (self.small()?, self.number()?) };
         let (qos, retain, released) = (flags & 3, flags & 1 << 2 != 0, flags & 1 << 3 != 0);
-        Ok(Entry { session, place, body, size_bytes, qos, retain, ids, share, packet_id, released, order })
+        Ok(Entry { session, place, body, size_bytes, qos, retain, ids, packet_id, released, order })
     }
 
     fn head(&mut self) -> Result<Head<'a>, Unreadable> {
@@ -373,7 +366,6 @@ mod tests {
             qos: 2,
             retain: true,
             ids: &[1, 0, 0, 0],
-            share: 9,
             packet_id: 65_535,
             released: true,
             order: 128,
@@ -404,7 +396,7 @@ mod tests {
             payload: &[0; 300],
         }));
         check(Record::Entry(entry));
-        check(Record::Entry(Entry { ids: &[], share: 0, packet_id: 0, released: false, order: 0, ..entry }));
+        check(Record::Entry(Entry { ids: &[], packet_id: 0, released: false, order: 0, ..entry }));
         check(Record::Sent { session, place, packet_id: 1, order: 2 });
         check(Record::Pubrec { session, place, order: 3 });
         check(Record::Done { session, place });
