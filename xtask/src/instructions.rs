@@ -129,7 +129,7 @@ fn count(workspace: &Workspace) -> Result<Vec<Number>, String> {
 }
 
 fn build(workspace: &Workspace) -> Result<PathBuf, String> {
-    let words = ["build", "--release", "-p", "benches", "--example", "layers", "--locked"];
+    let words = ["build", "--profile", "bench", "-p", "benches", "--example", "layers", "--locked"];
     let shown = process::show(&mut workspace.cargo(&words)).map_err(|error| format!("cargo: {error}"))?;
     if shown.success {
         Ok(workspace.target.join("release/examples/layers"))

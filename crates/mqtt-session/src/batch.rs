@@ -142,7 +142,7 @@ impl BatchBuilder {
 
 impl Batch {
     /// The encoded packets, one after the other. Above QoS 0 their packet identifiers are still to be
-    /// [numbered](number).
+    /// numbered.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.body[self.range.start as usize..self.range.end as usize]
