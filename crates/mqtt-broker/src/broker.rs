@@ -144,6 +144,7 @@ impl Builder {
         let mut core = self.into_core();
         core.certificates = Certificates::new(bound.iter().filter_map(Listening::tls));
         let core = Arc::new(core);
+        core.log_storage();
         core.restore_sessions();
         let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
         tasks.push(tokio::spawn(sweep_retained(core.clone())));
@@ -316,7 +317,7 @@ impl Broker {
     /// All counters at this moment.
     #[must_use]
     pub fn metrics(&self) -> MetricsSnapshot {
-        self.core.metrics.snapshot()
+        self.core.snapshot()
     }
 
     /// The latest messages that were discarded, oldest first, with reason, client and topic.

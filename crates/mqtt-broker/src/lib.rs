@@ -24,6 +24,7 @@ mod outbox;
 mod peers;
 mod restrict;
 mod settings;
+mod storage;
 mod sweep;
 mod sys;
 mod timetable;
@@ -44,3 +45,4 @@ pub use local::{
 pub use metrics::MetricsSnapshot;
 pub use peers::{Answer, Peers};
 pub use settings::{DurabilityRules, Limits, Settings, SharedStrategy, SysSettings, TopicRules};
+pub use storage::StorageSnapshot;

@@ -6,6 +6,7 @@ use mqtt_session::DropReason;
 use mqtt_transport::{Cause, Scheme, TransportViolation};
 
 use crate::listening::ListenerRules;
+use crate::storage::StorageSnapshot;
 
 /// For each transport and cause.
 type Refused<T> = [[T; Cause::ALL.len()]; Scheme::ALL.len()];
@@ -28,6 +29,8 @@ macro_rules! counters {
             pub dropped: [u64; DropReason::ALL.len()],
             /// Connections that a transport refused or ended, in the order of [`Scheme::ALL`] and [`Cause::ALL`].
             pub refused: Refused<u64>,
+            /// How the durable store is, if there is one.
+            pub storage: Option<StorageSnapshot>,
         }
 
         impl Metrics {
@@ -35,6 +38,7 @@ macro_rules! counters {
                 MetricsSnapshot {
                     $($name: self.$name.value(),)*
                     dropped: std::array::from_fn(|index| self.dropped[index].value()),
+                    storage: None,
                     refused: std::array::from_fn(|scheme| {
                         std::array::from_fn(|cause| self.refused[scheme][cause].value())
                     }),

@@ -26,13 +26,14 @@ pub(crate) async fn publish_regularly(core: Arc<Core>, interval: Duration) {
         figures.clients(&core);
         figures.messages(&core);
         figures.drops(&core);
+        figures.storage(&core);
         figures.refusals(&core);
         figures.certificates(&core);
         loads.add(&core.metrics.snapshot(), &mut figures);
         for (topic, value) in figures.entries {
             publish(&core, &topic, &value, &publisher);
         }
-        core.hooks.tell(Events::TICK, |hook| hook.tick(&core.metrics.snapshot()));
+        core.hooks.tell(Events::TICK, |hook| hook.tick(&core.snapshot()));
     }
 }
 

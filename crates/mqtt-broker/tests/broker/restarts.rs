@@ -10,7 +10,7 @@ use mqtt_session::DropReason;
 use mqtt_store::durable::Wall;
 use mqtt_store::durable::simulated::{Faults, SimulatedMedium};
 use mqtt_store::{
-    Durability, DurableSettings, DurableStore, QueueLimits, RetainedLimits, Store, WriteSettings,
+    Condition, Durability, DurableSettings, DurableStore, QueueLimits, RetainedLimits, Store, WriteSettings,
 };
 use mqtt_testkit::{
     ConnectBuilder, Peer, connect, puback, pubcomp, publish, pubrec, pubrel, subscribe, will,
@@ -450,4 +450,39 @@ async fn limits_end_no_connection_before_mqtt_5() {
         old.ping().await;
         assert_eq!(house.broker.metrics().dropped_for(DropReason::PayloadTooLarge), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_figures_tell_how_the_store_is() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    drop(subscriber(&house).await);
+    let mut publisher = house.v5("publisher").await;
+    publisher.publish(publish("t").payload("one").qos1(1)).await;
+    publisher.publish(publish("t").payload("two").qos2(2)).await;
+    let storage = |house: &Harness| house.broker.metrics().storage.expect("there is a store");
+    let before = storage(&house);
+    assert_eq!((before.condition, before.messages, before.bytes_waiting), (Condition::Good, 2, 0));
+    assert!(before.bytes_held > before.bytes_needed && before.bytes_needed > 0);
+    medium.set_faults(Faults { room_bytes: Some(0), ..Faults::default() });
+    publisher.send(publish("t").payload("waits").qos1(3)).await;
+    publisher.expect_silence().await;
+    assert_eq!(storage(&house).condition, Condition::Full);
+    medium.set_faults(Faults::default());
+    let left = medium.after_kill();
+    let house = on(&left, |settings| settings.sys.interval = Some(Duration::from_secs(1))).await;
+    let after = storage(&house);
+    assert_eq!((after.condition, after.messages), (Condition::Good, 2));
+    sleep(Duration::from_secs(2)).await;
+    let mut reader = house.v5("reader").await;
+    reader.subscribe("$SYS/broker/storage/#", AtLeastOnce).await;
+    let told = texts(&reader.drain().await);
+    assert!(told.contains(&"good".to_owned()) && told.contains(&"2".to_owned()), "{told:?}");
+    let mut peer = house.connect(lasting("subscriber")).await;
+    peer.receive_text("one").await;
+    peer.receive_text("two").await;
+    settle().await;
+    assert_eq!(storage(&house).messages, 0);
+    let memory = start(Broker::builder().settings(quiet(|_| ()))).await;
+    assert_eq!(memory.broker.metrics().storage, None);
 }

@@ -32,6 +32,8 @@ pub(crate) struct Image {
     pub(crate) last_version: u64,
     /// Bytes of the records that are still needed.
     pub(crate) live_bytes: u64,
+    /// Messages that wait or are under way, once for each session.
+    pub(crate) messages: u64,
 }
 
 #[derive(Debug, Default)]
@@ -243,6 +245,7 @@ impl Image {
     }
 
     fn forget_entry(&mut self, entry: &EntryImage) {
+        self.messages = self.messages.saturating_sub(1);
         if entry.at != 0 {
             self.live_bytes = self.live_bytes.saturating_sub(SMALL_BYTES);
         }
@@ -256,6 +259,7 @@ impl Image {
             image.last_order = image.last_order.max(entry.order);
         }
         self.bodies.entry(entry.body).or_default().refs += 1;
+        self.messages += 1;
         if let Some(old) = image.entries.insert(place, entry) {
             self.forget_entry(&old);
         }
@@ -560,6 +564,7 @@ impl Image {
                 }
             });
         }
+        self.messages = self.sessions.values().map(|image| image.entries.len() as u64).sum();
         self.retained.retain(|topic, retained| match self.bodies.get_mut(&retained.body) {
             Some(body) if body.at != 0 => {
                 body.refs += 1;

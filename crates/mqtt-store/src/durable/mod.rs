@@ -9,6 +9,7 @@
 //! the segment is removed. Because it is always the oldest, records that say that something is gone need not be kept:
 //! whatever they speak of was in segments that have gone before.
 
+mod health;
 mod image;
 mod medium;
 mod queue;
@@ -22,10 +23,11 @@ mod wall;
 mod wills;
 mod writer;
 
+pub use health::{Condition, Health};
 pub use medium::{Directory, Medium, MediumFile};
 pub use recovery::{OpenError, Report};
 pub use segments::Findings;
 pub use store::{DurableSettings, DurableStore};
 pub use tools::{Dumped, dump, verify};
 pub use wall::Wall;
-pub use writer::{Condition, Health, WriteSettings};
+pub use writer::WriteSettings;

@@ -12,11 +12,12 @@ use crossbeam_channel::Sender;
 use mqtt_topic::{TopicFilter, TopicName};
 use parking_lot::Mutex;
 
+use super::health::{Condition, Health};
 use super::medium::{Directory, Medium};
 use super::queue::DurableQueue;
 use super::recovery::{self, OpenError, Report};
 use super::wall::Wall;
-use super::writer::{Condition, Health, Kept, Order, WriteSettings, Writer};
+use super::writer::{Kept, Order, WriteSettings, Writer};
 use crate::{
     Journal, MemoryStore, Parked, Progress, Queue, QueueLimits, Recovered, RetainOutcome, Retained,
     RetainedLimits, RetainedPage, RetainedTotals, SessionId, Store, StoreError, Transaction,

@@ -2,13 +2,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
+use super::health::{Condition, Health};
 use super::image::{At, Image};
 use super::record::{Decoder, Record};
 use super::segments::{Segments, each_frame};
@@ -24,58 +25,6 @@ pub(crate) enum Order {
     },
     /// Store all that came before, sync, and end.
     Close,
-}
-
-/// How the medium is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Condition {
-    /// Everything is stored as promised.
-    Good = 0,
-    /// The medium is full: nothing new is kept until there is room.
-    Full = 1,
-    /// The medium failed: nothing is kept until the store is opened again.
-    Failed = 2,
-}
-
-/// What a store has done and how it is.
-#[derive(Debug, Default)]
-pub struct Health {
-    condition: AtomicU8,
-    /// Transactions that were stored.
-    pub transactions: AtomicU64,
-    /// Writes that stored them.
-    pub writes: AtomicU64,
-    /// Syncs.
-    pub syncs: AtomicU64,
-    /// Bytes written.
-    pub bytes_written: AtomicU64,
-    /// Bytes of all segments.
-    pub bytes_held: AtomicU64,
-    /// Bytes of what is still needed.
-    pub bytes_live: AtomicU64,
-    /// Bytes in the channel.
-    pub bytes_waiting: AtomicU64,
-    /// Messages that could not be read back.
-    pub unreadable: AtomicU64,
-    /// The latest error of the medium.
-    pub last_error: Mutex<Option<String>>,
-}
-
-impl Health {
-    /// How the medium is.
-    #[must_use]
-    pub fn condition(&self) -> Condition {
-        match self.condition.load(Ordering::Acquire) {
-            0 => Condition::Good,
-            1 => Condition::Full,
-            _ => Condition::Failed,
-        }
-    }
-
-    fn become_(&self, condition: Condition) {
-        self.condition.store(condition as u8, Ordering::Release);
-    }
 }
 
 /// How a durable store writes.
@@ -149,7 +98,7 @@ impl Writer {
         health: Arc<Health>,
         wall: Wall,
     ) -> Self {
-        Self {
+        let writer = Self {
             kept,
             settings,
             health,
@@ -160,7 +109,9 @@ impl Writer {
             unsynced: false,
             synced_at: None,
             cleaning: None,
-        }
+        };
+        writer.note();
+        writer
     }
 
     /// Serves a channel to its end.
@@ -280,7 +231,7 @@ impl Writer {
             return Ok(());
         }
         segments.append(&self.unwritten)?;
-        self.health.become_(Condition::Good);
+        self.health.become_(Condition::Good, None);
         self.health.writes.fetch_add(1, Ordering::Relaxed);
         self.health.bytes_written.fetch_add(self.unwritten.len() as u64, Ordering::Relaxed);
         self.unwritten.clear();
@@ -321,12 +272,13 @@ impl Writer {
     /// A full medium may have room later: what could not be written is kept. Any other error is the end: what the
     /// system says about the medium's contents cannot be trusted any more.
     fn fail(&mut self, error: &io::Error) {
-        *self.health.last_error.lock() = Some(error.to_string());
+        let text = error.to_string();
+        *self.health.last_error.lock() = Some(text.clone());
         if is_full(error) && self.health.condition() != Condition::Failed {
-            self.health.become_(Condition::Full);
+            self.health.become_(Condition::Full, Some(&text));
             return;
         }
-        self.health.become_(Condition::Failed);
+        self.health.become_(Condition::Failed, Some(&text));
         self.unwritten = Vec::new();
         for (to, _) in self.unanswered.drain(..) {
             to.fail();
@@ -408,6 +360,7 @@ impl Writer {
         let kept = self.kept.lock();
         self.health.bytes_held.store(kept.segments.len_bytes(), Ordering::Relaxed);
         self.health.bytes_live.store(kept.image.live_bytes, Ordering::Relaxed);
+        self.health.messages.store(kept.image.messages, Ordering::Relaxed);
     }
 
     /// Writes everything that is needed into new segments, until there is nothing else.

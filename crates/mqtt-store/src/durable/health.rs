@@ -1,0 +1,96 @@
+//! What a store has done and how it is.
+
+use core::fmt;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+/// How the medium is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Condition {
+    /// Everything is stored as promised.
+    Good = 0,
+    /// The medium is full: nothing new is kept until there is room.
+    Full = 1,
+    /// The medium failed: nothing is kept until the store is opened again.
+    Failed = 2,
+}
+
+impl Condition {
+    /// In one word, for figures.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Full => "full",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What a store has done and how it is.
+#[derive(Debug, Default)]
+pub struct Health {
+    condition: AtomicU8,
+    /// Transactions that were stored.
+    pub transactions: AtomicU64,
+    /// Writes that stored them.
+    pub writes: AtomicU64,
+    /// Syncs.
+    pub syncs: AtomicU64,
+    /// Bytes written.
+    pub bytes_written: AtomicU64,
+    /// Bytes of all segments.
+    pub bytes_held: AtomicU64,
+    /// Bytes of what is still needed.
+    pub bytes_live: AtomicU64,
+    /// Bytes in the channel.
+    pub bytes_waiting: AtomicU64,
+    /// Messages that wait for a session or are under way to its client, once for each session.
+    pub messages: AtomicU64,
+    /// Messages that could not be read back.
+    pub unreadable: AtomicU64,
+    /// The latest error of the medium.
+    pub last_error: Mutex<Option<String>>,
+    listener: Mutex<Listener>,
+}
+
+/// Hears of every change, with the error that caused it.
+type Tell = dyn Fn(Condition, Option<&str>) + Send + Sync;
+
+#[derive(Default)]
+struct Listener(Option<Box<Tell>>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Listener").field(&self.0.is_some()).finish()
+    }
+}
+
+impl Health {
+    /// How the medium is.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        match self.condition.load(Ordering::Acquire) {
+            0 => Condition::Good,
+            1 => Condition::Full,
+            _ => Condition::Failed,
+        }
+    }
+
+    /// Has `tell` called whenever the condition changes, on the thread that writes, which waits for it. One that was
+    /// set before hears nothing any more.
+    pub fn on_change(&self, tell: impl Fn(Condition, Option<&str>) + Send + Sync + 'static) {
+        self.listener.lock().0 = Some(Box::new(tell));
+    }
+
+    pub(crate) fn become_(&self, condition: Condition, error: Option<&str>) {
+        let before = self.condition.swap(condition as u8, Ordering::AcqRel);
+        if before != condition as u8
+            && let Some(tell) = &self.listener.lock().0
+        {
+            tell(condition, error);
+        }
+    }
+}
