@@ -8,7 +8,7 @@ use crate::process::{self, Shown};
 use crate::report::Counts;
 use crate::workspace::Workspace;
 use crate::{conformance, layers, tidy};
-use crate::{instructions, interop};
+use crate::{instructions, interop, torture};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// Building cargo-deny takes two to three minutes on two cores.
@@ -54,6 +54,7 @@ pub(super) const STEPS: &[(&str, Step, bool)] = &[
     ("deny", deny, false),
     ("conformance", |workspace, _| conformance::run(workspace, true).map(Outcome::one), false),
     ("release build", release_build, true),
+    ("torture", |workspace, _| torture::run(workspace).map(Outcome::one), true),
     ("instructions", instructions, true),
     ("interop", interop_suites, true),
 ];
