@@ -411,6 +411,22 @@ mod tests {
         check(Record::Cleared { topic: "t", version: 10 });
     }
 
+    proptest::proptest! {
+        /// Whatever stands in a segment, reading ends, and what was read can be written and read again.
+        #[test]
+        fn any_bytes_are_read_to_an_end(kind in 0_u8..16, rest: Vec<u8>) {
+            let bytes = [&[VERSION, kind], &rest[..]].concat();
+            let mut decoder = Decoder::new(&bytes);
+            let mut written = Vec::new();
+            while let Ok(Some(record)) = decoder.next() {
+                written.clear();
+                Encoder(&mut written).record(&record);
+                proptest::prop_assert!(matches!(Decoder::new(&written).next(), Ok(Some(_))));
+            }
+            proptest::prop_assert!(decoder.position() <= bytes.len());
+        }
+    }
+
     #[test]
     fn a_later_version_is_not_guessed_at() {
         assert_eq!(Decoder::new(&[VERSION + 1, 7, 1]).next(), Err(Unreadable));
