@@ -54,6 +54,9 @@ def case(function=None, *, each=None):
     """Registers a case: once, or once for each variant, whose name is appended and whose value is passed on."""
 
     def register(function):
+        # A suite may take a peer from another one without taking its cases.
+        if function.__module__ != "__main__":
+            return function
         if each is None:
             _CASES[function.__name__] = function
         for name, value in (each or {}).items():

@@ -103,6 +103,7 @@ fn attempt(setting: &Setting<'_>, job: &Job, folder: &Path) -> Verdict {
         fs::create_dir_all(folder).map_err(|error| error.to_string())?;
         let broker = Broker::start(&setting.launch, folder)?;
         let mut command = job.suite.command(["run", &job.case, &broker.tcp, &broker.ws]);
+        command.env("MARTLET", setting.launch.binary);
         let log = folder.join("client.log");
         let ended = process::run_bounded(command.current_dir(folder), &log, job.suite.limit);
         let stopped = broker.stop();

@@ -65,6 +65,8 @@ pub(super) const SUITES: &[(&str, Prepare)] = &[
     ("paho-python", |places| virtual_environment(places, "paho-python", "paho_python.py")),
     ("aiomqtt", |places| virtual_environment(places, "aiomqtt", "aiomqtt_cases.py")),
     ("mqtt-js", mqtt_js),
+    ("tls", tls),
+    ("access", |places| virtual_environment(places, "access", "access_cases.py")),
     ("mosquitto", |places| {
         installed(places, "mosquitto", "mosquitto_clients.py", "mosquitto_sub", "mosquitto-clients")
     }),
@@ -128,6 +130,15 @@ fn virtual_environment(places: &Places, name: &'static str, script: &str) -> Res
         install(&mut packages, &log, "the packages of requirements.txt")
     })?;
     Ok(Suite::new(name, [python.into(), places.scripts.join(script).into()]))
+}
+
+/// Encrypted listeners; the cases of MQTT.js are skipped where its package cannot be had.
+fn tls(places: &Places) -> Result<Suite, String> {
+    need("openssl", "version")?;
+    let mut suite = virtual_environment(places, "tls", "tls_cases.py")?;
+    let packages = mqtt_js(places).map(|other| other.environment).unwrap_or_default();
+    suite.environment.extend(packages);
+    Ok(suite)
 }
 
 fn mqtt_js(places: &Places) -> Result<Suite, String> {
