@@ -48,7 +48,8 @@ pub(crate) fn command(workspace: &Workspace, mut args: Args) -> CommandResult {
     }
     let seed = args.value("--seed")?.map(|text| text.parse().map_err(|_| "--seed needs a number"));
     let seed = seed.transpose()?.unwrap_or_else(clock_seed);
-    let binary = args.value("--binary")?.map(PathBuf::from);
+    let binary =
+        args.value("--binary")?.map(std::path::absolute).transpose().map_err(|error| error.to_string())?;
     args.finish()?;
     let binary = binary.unwrap_or_else(|| workspace.target.join("release/martlet"));
     torture(workspace, &binary, Duration::from_secs_f64(minutes * 60.0), seed).map(|faults| faults == 0)
