@@ -57,3 +57,30 @@ fn each_change_of_the_medium_is_told_once() {
     let expected = [(Condition::Full, true), (Condition::Good, false), (Condition::Full, true)];
     assert_eq!(*heard.lock().expect("no panic"), expected);
 }
+
+#[test]
+fn a_store_of_another_format_is_refused_whatever_may_be_dropped() {
+    let medium = SimulatedMedium::new();
+    on(&medium, RetainedLimits::default()).close();
+    for format in [0_u32, 1, 3, u32::MAX] {
+        let mut contents = medium.contents();
+        for bytes in contents.values_mut() {
+            bytes[8..12].copy_from_slice(&format.to_le_bytes());
+            bytes.push(0); // more than a header that a crash cut off
+        }
+        let other = SimulatedMedium::of(contents.clone());
+        let settings = DurableSettings {
+            write: WriteSettings::default(),
+            retained: RetainedLimits::default(),
+            queue: QueueLimits::default(),
+            wall: Wall { instant: Instant::now(), unix_ms: 1_700_000_000_000 },
+            drop_damaged: true,
+        };
+        let error =
+            DurableStore::open_inline(Arc::new(other.clone()), &settings).expect_err("another format");
+        let expected =
+            format!("has format {format}, and this version of Martlet reads and writes format 2 only");
+        assert!(error.to_string().contains(&expected), "{error}");
+        assert_eq!(other.contents(), contents, "nothing was changed");
+    }
+}

@@ -52,7 +52,6 @@ pub(crate) struct SessionImage {
 pub(crate) struct EntryImage {
     pub(crate) body: u64,
     at: At,
-    pub(crate) size_bytes: u32,
     pub(crate) packet_id: u16,
     pub(crate) qos: u8,
     pub(crate) retain: bool,
@@ -101,6 +100,8 @@ pub(crate) struct Frame {
     pub(crate) bytes: Vec<u8>,
     /// Where the first byte will stand.
     pub(crate) origin: At,
+    /// The last record and where it begins, if it may stand for more in a row.
+    last: Option<(usize, Record<'static>)>,
 }
 
 /// What a short record is counted as.
@@ -162,7 +163,7 @@ impl Image {
                     return None;
                 }
                 let body = self.share(message, shared);
-                self.put_entry(session, *place, EntryImage::new(body, hop, message));
+                self.put_entry(session, *place, EntryImage::new(body, hop));
                 Some(Pending::Entry(session, *place))
             }
             Change::Drop { session, place } => self.done(session.0.get(), *place),
@@ -181,7 +182,7 @@ impl Image {
             Change::Released(session, packet_id) => {
                 let (session, packet_id) = (session.0.get(), packet_id.get());
                 let at = self.sessions.get_mut(&session)?.received.remove(&packet_id)?;
-                (at != 0).then_some(Pending::Delta(Record::Released { session, packet_id }))
+                (at != 0).then_some(Pending::Delta(Record::Released { session, packet_id, count: 1 }))
             }
             Change::Retain { message, qos, publisher, version } => {
                 if !self.is_latest(message.topic(), *version) {
@@ -213,7 +214,7 @@ impl Image {
         let image = self.sessions.get_mut(&session)?;
         let order = image.last_order + 1;
         image.mark_sent(place, packet_id, order)?;
-        let record = Record::Sent { session, place, packet_id, order };
+        let record = Record::Sent { session, place, packet_id, order, count: 1 };
         (image.entries.get(&place)?.at != 0).then_some(Pending::Delta(record))
     }
 
@@ -224,14 +225,14 @@ impl Image {
             return None;
         }
         image.mark_released(place, order)?;
-        let record = Record::Pubrec { session, place, order };
+        let record = Record::Pubrec { session, place, order, count: 1 };
         (image.entries.get(&place)?.at != 0).then_some(Pending::Delta(record))
     }
 
     /// An entry is gone. What has to be written, if it stands anywhere.
     fn done<'c>(&mut self, session: u64, place: u64) -> Option<Pending<'c>> {
         let entry = self.remove_entry(session, place)?;
-        (entry.at != 0).then_some(Pending::Delta(Record::Done { session, place }))
+        (entry.at != 0).then_some(Pending::Delta(Record::Done { session, place, count: 1 }))
     }
 
     fn remove_entry(&mut self, session: u64, place: u64) -> Option<EntryImage> {
@@ -337,7 +338,7 @@ impl Image {
     /// Appends a record to a frame, unless what it stands for is gone or written already.
     pub(crate) fn write(&mut self, pending: &Pending<'_>, frame: &mut Frame, wall: &Wall) {
         match *pending {
-            Pending::Delta(record) => frame.append(&record),
+            Pending::Delta(record) => frame.append_delta(&record),
             Pending::Body(body) => {
                 if let Some(image) = self.bodies.get_mut(&body.id) {
                     image.at = frame.here();
@@ -413,7 +414,6 @@ impl Image {
             session,
             place,
             body,
-            size_bytes: entry.size_bytes,
             qos: entry.qos,
             retain: entry.retain,
             ids: &ids,
@@ -488,18 +488,26 @@ impl Image {
                 self.bodies.entry(entry.body).or_default().refs += 1; // held until the end of the replay
                 self.put_entry(entry.session, entry.place, EntryImage::read(&entry, at));
             }
-            Record::Sent { session, place, packet_id, order } => {
+            Record::Sent { session, place, packet_id, order, count } => {
                 if let Some(image) = self.sessions.get_mut(&session) {
-                    image.mark_sent(place, packet_id, order);
+                    for step in 0..count {
+                        let (place, order) =
+                            (place.wrapping_add(step.into()), order.wrapping_add(step.into()));
+                        image.mark_sent(place, packet_id.wrapping_add(step), order);
+                    }
                 }
             }
-            Record::Pubrec { session, place, order } => {
+            Record::Pubrec { session, place, order, count } => {
                 if let Some(image) = self.sessions.get_mut(&session) {
-                    image.mark_released(place, order);
+                    for step in 0..u64::from(count) {
+                        image.mark_released(place.wrapping_add(step), order.wrapping_add(step));
+                    }
                 }
             }
-            Record::Done { session, place } => {
-                self.remove_entry(session, place);
+            Record::Done { session, place, count } => {
+                for step in 0..u64::from(count) {
+                    self.remove_entry(session, place.wrapping_add(step));
+                }
             }
             Record::Head(head) => {
                 self.last_session = self.last_session.max(head.session);
@@ -528,8 +536,11 @@ impl Image {
             Record::Received { session, packet_id } => {
                 self.sessions.entry(session).or_default().received.insert(packet_id, at);
             }
-            Record::Released { session, packet_id } => {
-                self.sessions.entry(session).or_default().received.remove(&packet_id);
+            Record::Released { session, packet_id, count } => {
+                let received = &mut self.sessions.entry(session).or_default().received;
+                for step in 0..count {
+                    received.remove(&packet_id.wrapping_add(step));
+                }
             }
             Record::Retained { topic, version, body, qos, publisher } => {
                 self.bodies.entry(body).or_default().refs += 1; // held until the end of the replay
@@ -612,11 +623,10 @@ impl SessionImage {
 }
 
 impl EntryImage {
-    fn new(body: u64, hop: &Hop, message: &Message) -> Self {
+    fn new(body: u64, hop: &Hop) -> Self {
         Self {
             body,
             at: 0,
-            size_bytes: u32::try_from(message.size_bytes()).unwrap_or(u32::MAX),
             packet_id: 0,
             qos: hop.qos as u8,
             retain: hop.retain,
@@ -631,7 +641,6 @@ impl EntryImage {
         Self {
             body: entry.body,
             at,
-            size_bytes: entry.size_bytes,
             packet_id: entry.packet_id,
             qos: entry.qos,
             retain: entry.retain,
@@ -654,13 +663,28 @@ impl EntryImage {
 }
 
 impl Frame {
+    /// An empty frame behind its head.
+    pub(crate) fn new(head_bytes: usize, origin: At) -> Self {
+        Self { bytes: vec![0; head_bytes], origin, last: None }
+    }
+
     /// Where the next record will stand.
     pub(crate) fn here(&self) -> At {
         self.origin + self.bytes.len() as u64
     }
 
     fn append(&mut self, record: &Record<'_>) {
+        self.last = None;
         Encoder(&mut self.bytes).record(record);
+    }
+
+    /// Appends a record that nobody looks for later.
+    fn append_delta(&mut self, record: &Record<'_>) {
+        let joined = self.last.and_then(|(at, last)| Some((at, last.joined(record)?)));
+        self.bytes.truncate(joined.map_or(self.bytes.len(), |(at, _)| at));
+        let at = self.bytes.len();
+        Encoder(&mut self.bytes).record(joined.as_ref().map_or(record, |(_, joined)| joined));
+        self.last = joined.map(|(_, joined)| joined).or_else(|| record.as_row()).map(|last| (at, last));
     }
 }
 

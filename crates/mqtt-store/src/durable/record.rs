@@ -1,26 +1,29 @@
 //! Records: what stands in the segments, byte for byte. Each begins with its version.
 //!
 //! Numbers are written in seven bits per byte, least significant first; texts and bytes follow their length.
+//! A frame's checksum covers all of its records. The body of a message has one of its own besides, because it is
+//! also read alone, when it is delivered.
 
 use mqtt_codec::QoS;
 
-/// The version that is written.
-pub(crate) const VERSION: u8 = 1;
+/// The version that is written, and the only one that is read. Version 1 was never released.
+pub(crate) const VERSION: u8 = 2;
 
-/// A record, borrowed from the segment.
+/// A record, borrowed from the segment. Those with a count, which is at least 1, stand for so many in a row: places,
+/// packet identifiers and orders go up by one with each.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Record<'a> {
     Body(Body<'a>),
     Entry(Entry<'a>),
-    Sent { session: u64, place: u64, packet_id: u16, order: u64 },
-    Pubrec { session: u64, place: u64, order: u64 },
-    Done { session: u64, place: u64 },
+    Sent { session: u64, place: u64, packet_id: u16, order: u64, count: u16 },
+    Pubrec { session: u64, place: u64, order: u64, count: u16 },
+    Done { session: u64, place: u64, count: u16 },
     Head(Head<'a>),
     End { session: u64 },
     Subscribe { session: u64, filter: &'a str, options: u8, identifier: u32 },
     Unsubscribe { session: u64, filter: &'a str },
     Received { session: u64, packet_id: u16 },
-    Released { session: u64, packet_id: u16 },
+    Released { session: u64, packet_id: u16, count: u16 },
     Retained { topic: &'a str, version: u64, body: u64, qos: u8, publisher: &'a str },
     Cleared { topic: &'a str, version: u64 },
 }
@@ -42,7 +45,6 @@ pub(crate) struct Entry<'a> {
     pub(crate) session: u64,
     pub(crate) place: u64,
     pub(crate) body: u64,
-    pub(crate) size_bytes: u32,
     pub(crate) qos: u8,
     pub(crate) retain: bool,
     /// Subscription identifiers, four bytes each, least significant first.
@@ -80,9 +82,14 @@ pub(crate) struct Will<'a> {
     pub(crate) delay_interval_s: u32,
 }
 
-/// Bytes that cannot be a record of a version that is known.
+/// Bytes that are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unreadable;
+pub(crate) enum Unreadable {
+    /// A record of another version.
+    Version(u8),
+    /// Of the version that is known, but of no kind or not whole.
+    Bytes,
+}
 
 pub(crate) struct Encoder<'o>(pub(crate) &'o mut Vec<u8>);
 
@@ -115,14 +122,18 @@ impl Encoder<'_> {
         match *record {
             Record::Body(body) => self.body(&body),
             Record::Entry(entry) => self.entry(&entry),
-            Record::Sent { session, place, packet_id, order } => {
-                self.number(session).number(place).number(packet_id.into()).number(order);
+            Record::Sent { session, place, packet_id, order, count } => {
+                self.number(session)
+                    .number(place)
+                    .number(packet_id.into())
+                    .number(order)
+                    .number(count.into());
             }
-            Record::Pubrec { session, place, order } => {
-                self.number(session).number(place).number(order);
+            Record::Pubrec { session, place, order, count } => {
+                self.number(session).number(place).number(order).number(count.into());
             }
-            Record::Done { session, place } => {
-                self.number(session).number(place);
+            Record::Done { session, place, count } => {
+                self.number(session).number(place).number(count.into());
             }
             Record::Head(head) => self.head(&head),
             Record::End { session } => {
@@ -134,8 +145,11 @@ impl Encoder<'_> {
             Record::Unsubscribe { session, filter } => {
                 self.number(session).text(filter);
             }
-            Record::Received { session, packet_id } | Record::Released { session, packet_id } => {
+            Record::Received { session, packet_id } => {
                 self.number(session).number(packet_id.into());
+            }
+            Record::Released { session, packet_id, count } => {
+                self.number(session).number(packet_id.into()).number(count.into());
             }
             Record::Retained { topic, version, body, qos, publisher } => {
                 self.text(topic).number(version).number(body).byte(qos).text(publisher);
@@ -147,8 +161,12 @@ impl Encoder<'_> {
     }
 
     fn body(&mut self, body: &Body<'_>) {
-        self.number(body.id).number(body.expires_at_ms);
-        self.text(body.topic).bytes(body.properties).bytes(body.payload);
+        self.number(body.id);
+        let from = self.0.len();
+        self.0.extend_from_slice(&[0; CHECKSUM_BYTES]);
+        self.number(body.expires_at_ms).text(body.topic).bytes(body.properties).bytes(body.payload);
+        let (checksum, covered) = self.0[from..].split_at_mut(CHECKSUM_BYTES);
+        checksum.copy_from_slice(&crc32fast::hash(covered).to_le_bytes());
     }
 
     fn entry(&mut self, entry: &Entry<'_>) {
@@ -157,8 +175,7 @@ impl Encoder<'_> {
             | u8::from(entry.released) << 3
             | u8::from(!entry.ids.is_empty()) << 4
             | u8::from(entry.packet_id != 0) << 5;
-        self.number(entry.session).number(entry.place).number(entry.body);
-        self.number(entry.size_bytes.into()).byte(flags);
+        self.number(entry.session).number(entry.place).number(entry.body).byte(flags);
         if !entry.ids.is_empty() {
             self.bytes(entry.ids);
         }
@@ -180,7 +197,67 @@ impl Encoder<'_> {
     }
 }
 
+/// Bytes of the checksum of a body, over all that follows it in the record.
+const CHECKSUM_BYTES: usize = 4;
+
 impl Record<'_> {
+    /// The same without a borrow, if it is of a kind that may stand for a row.
+    pub(crate) fn as_row(&self) -> Option<Record<'static>> {
+        match *self {
+            Self::Sent { session, place, packet_id, order, count } => {
+                Some(Record::Sent { session, place, packet_id, order, count })
+            }
+            Self::Pubrec { session, place, order, count } => {
+                Some(Record::Pubrec { session, place, order, count })
+            }
+            Self::Done { session, place, count } => Some(Record::Done { session, place, count }),
+            Self::Released { session, packet_id, count } => {
+                Some(Record::Released { session, packet_id, count })
+            }
+            _ => None,
+        }
+    }
+
+    /// One record for this and the one behind it, if both together are a row.
+    pub(crate) fn joined(&self, next: &Record<'_>) -> Option<Record<'static>> {
+        let row = |first: u64, count: u16, next: u64| {
+            first.checked_add(count.into()) == Some(next) && count < u16::MAX
+        };
+        let same = |a: u64, b: u64| a == b;
+        match (*self, *next) {
+            (
+                Self::Sent { session, place, packet_id, order, count },
+                Record::Sent { session: s, place: p, packet_id: id, order: o, count: 1 },
+            ) if same(session, s) && row(place, count, p) && row(packet_id.into(), count, id.into()) => {
+                row(order, count, o).then_some(Record::Sent {
+                    session,
+                    place,
+                    packet_id,
+                    order,
+                    count: count + 1,
+                })
+            }
+            (
+                Self::Pubrec { session, place, order, count },
+                Record::Pubrec { session: s, place: p, order: o, count: 1 },
+            ) if same(session, s) && row(place, count, p) => {
+                row(order, count, o).then_some(Record::Pubrec { session, place, order, count: count + 1 })
+            }
+            (Self::Done { session, place, count }, Record::Done { session: s, place: p, count: 1 })
+                if same(session, s) && row(place, count, p) =>
+            {
+                Some(Record::Done { session, place, count: count + 1 })
+            }
+            (
+                Self::Released { session, packet_id, count },
+                Record::Released { session: s, packet_id: id, count: 1 },
+            ) if same(session, s) && row(packet_id.into(), count, id.into()) => {
+                Some(Record::Released { session, packet_id, count: count + 1 })
+            }
+            _ => None,
+        }
+    }
+
     const fn kind(&self) -> u8 {
         match self {
             Self::Body(_) => 1,
@@ -222,8 +299,9 @@ impl<'a> Decoder<'a> {
         if self.bytes.is_empty() {
             return Ok(None);
         }
-        if self.byte()? != VERSION {
-            return Err(Unreadable);
+        match self.byte()? {
+            VERSION => {}
+            other => return Err(Unreadable::Version(other)),
         }
         let kind = self.byte()?;
         self.of_kind(kind).map(Some)
@@ -238,9 +316,15 @@ impl<'a> Decoder<'a> {
                 place: self.number()?,
                 packet_id: self.small()?,
                 order: self.number()?,
+                count: self.count()?,
             },
-            4 => Record::Pubrec { session: self.number()?, place: self.number()?, order: self.number()? },
-            5 => Record::Done { session: self.number()?, place: self.number()? },
+            4 => Record::Pubrec {
+                session: self.number()?,
+                place: self.number()?,
+                order: self.number()?,
+                count: self.count()?,
+            },
+            5 => Record::Done { session: self.number()?, place: self.number()?, count: self.count()? },
             6 => Record::Head(self.head()?),
             7 => Record::End { session: self.number()? },
             8 => Record::Subscribe {
@@ -251,7 +335,9 @@ impl<'a> Decoder<'a> {
             },
             9 => Record::Unsubscribe { session: self.number()?, filter: self.text()? },
             10 => Record::Received { session: self.number()?, packet_id: self.small()? },
-            11 => Record::Released { session: self.number()?, packet_id: self.small()? },
+            11 => {
+                Record::Released { session: self.number()?, packet_id: self.small()?, count: self.count()? }
+            }
             12 => Record::Retained {
                 topic: self.text()?,
                 version: self.number()?,
@@ -260,12 +346,12 @@ impl<'a> Decoder<'a> {
                 publisher: self.text()?,
             },
             13 => Record::Cleared { topic: self.text()?, version: self.number()? },
-            _ => return Err(Unreadable),
+            _ => return Err(Unreadable::Bytes),
         })
     }
 
     fn byte(&mut self) -> Result<u8, Unreadable> {
-        let (&first, rest) = self.bytes.split_first().ok_or(Unreadable)?;
+        let (&first, rest) = self.bytes.split_first().ok_or(Unreadable::Bytes)?;
         self.bytes = rest;
         Ok(first)
     }
@@ -279,27 +365,43 @@ impl<'a> Decoder<'a> {
                 return Ok(number);
             }
         }
-        Err(Unreadable)
+        Err(Unreadable::Bytes)
     }
 
     fn small<T: TryFrom<u64>>(&mut self) -> Result<T, Unreadable> {
-        T::try_from(self.number()?).map_err(|_| Unreadable)
+        T::try_from(self.number()?).map_err(|_| Unreadable::Bytes)
+    }
+
+    fn count(&mut self) -> Result<u16, Unreadable> {
+        Some(self.small()?).filter(|count| *count > 0).ok_or(Unreadable::Bytes)
     }
 
     fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
         let len = self.small::<usize>()?;
-        let (bytes, rest) = self.bytes.split_at_checked(len).ok_or(Unreadable)?;
+        let (bytes, rest) = self.bytes.split_at_checked(len).ok_or(Unreadable::Bytes)?;
         self.bytes = rest;
         Ok(bytes)
     }
 
     fn text(&mut self) -> Result<&'a str, Unreadable> {
-        core::str::from_utf8(self.bytes()?).map_err(|_| Unreadable)
+        core::str::from_utf8(self.bytes()?).map_err(|_| Unreadable::Bytes)
+    }
+
+    /// The body that is all of these bytes, if its checksum says that they are what was written.
+    pub(crate) fn checked_body(bytes: &'a [u8]) -> Result<Body<'a>, Unreadable> {
+        let mut decoder = Self::new(bytes);
+        let Some(Record::Body(body)) = decoder.next()? else { return Err(Unreadable::Bytes) };
+        let mut decoder = Self::new(&bytes[2..]);
+        decoder.number()?;
+        let (checksum, covered) = decoder.bytes.split_first_chunk().ok_or(Unreadable::Bytes)?;
+        (crc32fast::hash(covered) == u32::from_le_bytes(*checksum)).then_some(body).ok_or(Unreadable::Bytes)
     }
 
     fn body(&mut self) -> Result<Body<'a>, Unreadable> {
+        let id = self.number()?;
+        self.bytes = self.bytes.get(CHECKSUM_BYTES..).ok_or(Unreadable::Bytes)?;
         Ok(Body {
-            id: self.number()?,
+            id,
             expires_at_ms: self.number()?,
             topic: self.text()?,
             properties: self.bytes()?,
@@ -309,11 +411,11 @@ impl<'a> Decoder<'a> {
 
     fn entry(&mut self) -> Result<Entry<'a>, Unreadable> {
         let (session, place, body) = (self.number()?, self.number()?, self.number()?);
-        let (size_bytes, flags) = (self.small()?, self.byte()?);
+        let flags = self.byte()?;
         let ids = if flags & 1 << 4 == 0 { &[] } else { self.bytes()? };
         let (packet_id, order) = if flags & 1 << 5 == 0 { (0, 0) } else { (self.small()?, self.number()?) };
         let (qos, retain, released) = (flags & 3, flags & 1 << 2 != 0, flags & 1 << 3 != 0);
-        Ok(Entry { session, place, body, size_bytes, qos, retain, ids, packet_id, released, order })
+        Ok(Entry { session, place, body, qos, retain, ids, packet_id, released, order })
     }
 
     fn head(&mut self) -> Result<Head<'a>, Unreadable> {
@@ -352,7 +454,7 @@ mod tests {
         assert_eq!(decoder.next(), Ok(Some(record)));
         assert_eq!(decoder.next(), Ok(None));
         for cut in 1..bytes.len() {
-            assert_eq!(Decoder::new(&bytes[..cut]).next(), Err(Unreadable), "cut at {cut}");
+            assert_eq!(Decoder::new(&bytes[..cut]).next(), Err(Unreadable::Bytes), "cut at {cut}");
         }
     }
 
@@ -362,7 +464,6 @@ mod tests {
             session: 1,
             place: u64::MAX,
             body: 300,
-            size_bytes: 70_000,
             qos: 2,
             retain: true,
             ids: &[1, 0, 0, 0],
@@ -397,16 +498,16 @@ mod tests {
         }));
         check(Record::Entry(entry));
         check(Record::Entry(Entry { ids: &[], packet_id: 0, released: false, order: 0, ..entry }));
-        check(Record::Sent { session, place, packet_id: 1, order: 2 });
-        check(Record::Pubrec { session, place, order: 3 });
-        check(Record::Done { session, place });
+        check(Record::Sent { session, place, packet_id: 1, order: 2, count: 1 });
+        check(Record::Pubrec { session, place, order: 3, count: 300 });
+        check(Record::Done { session, place, count: u16::MAX });
         check(Record::Head(head));
         check(Record::Head(Head { will: Some(will), ..head }));
         check(Record::End { session });
         check(Record::Subscribe { session, filter: "#", options: 0x2e, identifier: 268_435_455 });
         check(Record::Unsubscribe { session, filter: "+/a" });
         check(Record::Received { session, packet_id: 1 });
-        check(Record::Released { session, packet_id: 65_535 });
+        check(Record::Released { session, packet_id: 65_535, count: 1 });
         check(Record::Retained { topic: "t", version: 8, body: 9, qos: 1, publisher: "p" });
         check(Record::Cleared { topic: "t", version: 10 });
     }
@@ -428,7 +529,42 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_not_guessed_at() {
-        assert_eq!(Decoder::new(&[VERSION + 1, 7, 1]).next(), Err(Unreadable));
+    fn another_version_is_not_guessed_at() {
+        for other in [0, VERSION - 1, VERSION + 1, u8::MAX] {
+            assert_eq!(Decoder::new(&[other, 7, 1]).next(), Err(Unreadable::Version(other)));
+        }
+    }
+
+    #[test]
+    fn a_body_that_was_changed_in_any_bit_of_it_is_not_read_alone() {
+        let body = Body { id: 700, expires_at_ms: 9, topic: "a/b", properties: &[1, 1], payload: &[7; 40] };
+        let mut bytes = Vec::new();
+        Encoder(&mut bytes).record(&Record::Body(body));
+        assert_eq!(Decoder::checked_body(&bytes), Ok(body));
+        for bit in 32..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(Decoder::checked_body(&changed).is_err(), "bit {bit}");
+        }
+        bytes.push(0);
+        assert_eq!(Decoder::checked_body(&bytes), Err(Unreadable::Bytes));
+    }
+
+    #[test]
+    fn what_is_in_a_row_is_one_record() {
+        let row = |from: u64, count| Record::Done { session: 1, place: from, count };
+        assert_eq!(row(5, 2).joined(&row(7, 1)), Some(row(5, 3)));
+        assert_eq!(row(5, 2).joined(&row(8, 1)), None);
+        assert_eq!(row(5, u16::MAX).joined(&row(5 + u64::from(u16::MAX), 1)), None);
+        assert_eq!(row(5, 1).joined(&Record::Done { session: 2, place: 6, count: 1 }), None);
+        let sent =
+            |place, packet_id, order, count| Record::Sent { session: 1, place, packet_id, order, count };
+        assert_eq!(sent(5, 9, 3, 1).joined(&sent(6, 10, 4, 1)), Some(sent(5, 9, 3, 2)));
+        assert_eq!(sent(5, 65_535, 3, 1).joined(&sent(6, 1, 4, 1)), None);
+        assert_eq!(sent(5, 9, 3, 1).joined(&sent(6, 10, 5, 1)), None);
+        let released = |packet_id, count| Record::Released { session: 1, packet_id, count };
+        assert_eq!(released(9, 1).joined(&released(10, 1)), Some(released(9, 2)));
+        let pubrec = |place, order| Record::Pubrec { session: 1, place, order, count: 1 };
+        assert_eq!(pubrec(1, 5).joined(&pubrec(2, 7)), None);
     }
 }

@@ -12,7 +12,7 @@ use mqtt_topic::{TopicFilter, TopicName};
 use super::image::{BodyImage, Image, SessionImage};
 use super::medium::Medium;
 use super::queue::DurableQueue;
-use super::record::{self, Decoder, Record};
+use super::record::{self, Decoder, Unreadable, VERSION};
 use super::segments::{Findings, Segments, offset_at};
 use super::wall::Wall;
 use super::writer::{Kept, for_each_record};
@@ -70,12 +70,24 @@ pub(crate) fn read(
 ) -> Result<(Kept, Findings), OpenError> {
     let mut image = Image::default();
     let mut read_bytes = 0;
+    let mut foreign = None;
     let (segments, mut findings) = Segments::open(medium, segment_bytes_max, |records, origin| {
         read_bytes += records.len() as u64;
         progress(read_bytes);
-        let whole = for_each_record(records, origin, |record, at, bytes| image.replay(record, at, bytes));
-        if whole { Ok(()) } else { Err("a record is of no kind that this version knows".to_owned()) }
+        let read = for_each_record(records, origin, |record, at, bytes| image.replay(record, at, bytes));
+        if let Err(Unreadable::Version(version)) = read {
+            foreign.get_or_insert(version);
+        }
+        read.map_err(|_| "a record is of no kind that this version knows".to_owned())
     })?;
+    if let Some(version) = foreign {
+        return Err(OpenError::Medium(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "a record has version {version}, and this version of Martlet reads and writes version {VERSION} only"
+            ),
+        )));
+    }
     findings.damaged.extend(image.settle());
     Ok((Kept { image, segments }, findings))
 }
@@ -87,7 +99,7 @@ impl Kept {
         let file = self.segments.file(body.at).ok_or_else(gone)?;
         let mut bytes = vec![0; body.bytes as usize];
         file.read_at(&mut bytes, offset_at(body.at))?;
-        let Ok(Some(Record::Body(body))) = Decoder::new(&bytes).next() else { return Err(gone()) };
+        let body = Decoder::checked_body(&bytes).map_err(|_| gone())?;
         message(&body, wall).ok_or_else(gone)
     }
 

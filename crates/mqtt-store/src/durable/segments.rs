@@ -13,8 +13,8 @@ use super::medium::{Medium, MediumFile};
 
 /// What segments begin with, before the version and the number.
 const MAGIC: [u8; 8] = *b"MARTLET\n";
-/// The format that is written; others are refused or migrated.
-pub(crate) const FORMAT: u32 = 1;
+/// The format that is written, and the only one that is read. Format 1 was never released.
+pub(crate) const FORMAT: u32 = 2;
 pub(crate) const HEADER_BYTES: u64 = 16;
 const FRAME_MAGIC: [u8; 4] = *b"\xf5Mf1";
 /// Magic, length, checksum, synced up to.
@@ -110,7 +110,9 @@ impl Segments {
         match header_of(&bytes) {
             Header::Known => {}
             Header::Format(format) => {
-                return Err(other(format!("{name} has format {format}; this version knows {FORMAT}")));
+                return Err(other(format!(
+                    "{name} has format {format}, and this version of Martlet reads and writes format {FORMAT} only"
+                )));
             }
             Header::Torn => {
                 let list = if is_last { &mut findings.torn } else { &mut findings.damaged };
@@ -199,7 +201,7 @@ impl Segments {
     pub(crate) fn frame(&mut self, unwritten_bytes: usize) -> Frame {
         let (number, segment) = self.last();
         let origin = at(number, segment.len_bytes + unwritten_bytes as u64);
-        Frame { bytes: vec![0; FRAME_HEAD_BYTES], origin }
+        Frame::new(FRAME_HEAD_BYTES, origin)
     }
 
     /// Begins a new segment if the last one is long enough. All of the last one must be synced.

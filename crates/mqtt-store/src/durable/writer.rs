@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use super::health::{Condition, Health};
 use super::image::{At, Image};
-use super::record::{Decoder, Record};
+use super::record::{Decoder, Record, Unreadable};
 use super::segments::{Segments, each_frame};
 use super::wall::Wall;
 use crate::journal::{Progress, Transaction};
@@ -338,7 +338,8 @@ impl Writer {
             }
             looked_at += records.len();
             cleaning.frames = index;
-            for_each_record(records, origin, |record, at, _| {
+            // What cannot be read was found when the store was opened.
+            let _ = for_each_record(records, origin, |record, at, _| {
                 if let Some(pending) = image.save(record, at) {
                     image.write(&pending, &mut frame, &self.wall);
                 }
@@ -390,19 +391,18 @@ impl Order {
     }
 }
 
-/// Takes the records of a frame one by one, with their places and lengths. Whether all could be read.
+/// Takes the records of a frame one by one, with their places and lengths, up to one that cannot be read.
 pub(crate) fn for_each_record<'a>(
     records: &'a [u8],
     origin: At,
     mut each: impl FnMut(&Record<'a>, At, u64),
-) -> bool {
+) -> Result<(), Unreadable> {
     let mut decoder = Decoder::new(records);
     loop {
         let from = decoder.position() as u64;
-        match decoder.next() {
-            Ok(Some(record)) => each(&record, origin + from, decoder.position() as u64 - from),
-            Ok(None) => return true,
-            Err(_) => return false,
+        match decoder.next()? {
+            Some(record) => each(&record, origin + from, decoder.position() as u64 - from),
+            None => return Ok(()),
         }
     }
 }
