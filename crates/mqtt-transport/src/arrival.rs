@@ -161,6 +161,8 @@ causes! {
     TextFrame = "text_frame",
     /// A WebSocket message above the limit.
     MessageTooLarge = "message_too_large",
+    /// A QUIC packet against the rules: a second stream, mostly.
+    QuicViolation = "quic_violation",
 }
 
 /// What a connection's peer did against the rules of its transport after the handshake: the source of an
@@ -181,7 +183,8 @@ impl TransportViolation {
 
 impl fmt::Display for TransportViolation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "WebSocket: {}", self.text)
+        let transport = if self.cause == Cause::QuicViolation { "QUIC" } else { "WebSocket" };
+        write!(f, "{transport}: {}", self.text)
     }
 }
 

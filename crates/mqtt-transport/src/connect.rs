@@ -3,6 +3,7 @@ use std::io;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::connection::{Connection, Stream};
+use crate::quic::{QuicClient, QuicClientOptions};
 use crate::tls::{TlsClient, TlsClientOptions};
 use crate::url::{Scheme, Url};
 use crate::ws::{WsOptions, WsStream};
@@ -14,6 +15,8 @@ pub struct ConnectOptions {
     pub tls: TlsClientOptions,
     /// For WebSocket addresses; the path is that of the address.
     pub ws: WsOptions,
+    /// For QUIC addresses.
+    pub quic: QuicClientOptions,
 }
 
 /// Opens connections to one address. What its options name is read once.
@@ -22,6 +25,7 @@ pub struct Connector {
     url: Url,
     ws: WsOptions,
     tls: Option<TlsClient>,
+    quic: Option<QuicClient>,
 }
 
 impl Connector {
@@ -32,9 +36,10 @@ impl Connector {
     pub fn new(url: Url, options: &ConnectOptions) -> io::Result<Self> {
         let tls = match url.scheme() {
             Scheme::Tls | Scheme::Wss => Some(TlsClient::load(&options.tls)?),
-            Scheme::Tcp | Scheme::Ws | Scheme::Unix => None,
+            Scheme::Tcp | Scheme::Ws | Scheme::Unix | Scheme::Quic => None,
         };
-        Ok(Self { url, ws: options.ws.clone(), tls })
+        let quic = (url.scheme() == Scheme::Quic).then(|| QuicClient::load(&options.tls, &options.quic));
+        Ok(Self { url, ws: options.ws.clone(), tls, quic: quic.transpose()? })
     }
 
     /// Where it connects to.
@@ -47,6 +52,9 @@ impl Connector {
     /// # Errors
     /// Those of the system and of TLS, and [`io::ErrorKind::ConnectionRefused`] when a WebSocket peer does not agree to MQTT.
     pub async fn connect(&self) -> io::Result<Connection> {
+        if let Some(quic) = &self.quic {
+            return Box::pin(quic.connect(self.url.host(), self.url.port())).await;
+        }
         if self.url.scheme() == Scheme::Unix {
             return Ok(Connection::boxed(UnixStream::connect(self.url.path()).await?));
         }

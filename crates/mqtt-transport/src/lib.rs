@@ -7,6 +7,7 @@ mod connect;
 mod connection;
 mod listener;
 mod proxy;
+mod quic;
 mod reader;
 mod scratch;
 mod socket;
@@ -22,6 +23,7 @@ pub use connect::{ConnectOptions, Connector, connect};
 pub use connection::{BoxStream, Connection, Stream};
 pub use listener::{Incoming, Listener, ListenerOptions};
 pub use proxy::{ProxyHeader, parse_proxy_header};
+pub use quic::{AddressValidation, QuicClientOptions, QuicOptions};
 pub use reader::{Burst, FrameReader, ReadError};
 pub use socket::SocketOptions;
 pub use tls::{

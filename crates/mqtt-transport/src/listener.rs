@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use crate::arrival::{Arrival, Cause, HandshakeError};
 use crate::connection::{Connection, Stream};
 use crate::proxy::{self, ProxyHeader};
+use crate::quic::{QuicIncoming, QuicListener, QuicOptions};
 use crate::socket::{Listening, Socket, SocketOptions};
 use crate::tls::{TlsOptions, TlsServer};
 use crate::url::{Scheme, Url};
@@ -26,7 +27,9 @@ pub struct ListenerOptions {
     pub ws: WsOptions,
     /// For encrypted listeners.
     pub tls: TlsOptions,
-    /// TLS handshakes under way at a time; further ones wait, within the time that each connection has.
+    /// For QUIC listeners, which are encrypted as well.
+    pub quic: QuicOptions,
+    /// TLS and QUIC handshakes under way at a time; further ones wait, within the time that each connection has.
     pub handshakes_max: usize,
 }
 
@@ -37,6 +40,7 @@ impl Default for ListenerOptions {
             proxy_from: Vec::new(),
             ws: WsOptions::default(),
             tls: TlsOptions::default(),
+            quic: QuicOptions::default(),
             handshakes_max: 512,
         }
     }
@@ -45,9 +49,16 @@ impl Default for ListenerOptions {
 /// Accepts connections on one address.
 #[derive(Debug)]
 pub struct Listener {
-    socket: Listening,
+    source: Source,
     url: Url,
     upgrade: Arc<Upgrade>,
+}
+
+/// Where connections come from.
+#[derive(Debug)]
+enum Source {
+    Socket(Listening),
+    Quic(QuicListener),
 }
 
 /// What turns an accepted socket into a connection.
@@ -58,6 +69,7 @@ struct Upgrade {
     proxy_from: Vec<IpNet>,
     tls: Option<Arc<TlsServer>>,
     handshakes: Semaphore,
+    handshakes_max: usize,
     ws: WsOptions,
 }
 
@@ -71,9 +83,9 @@ impl Listener {
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {url}: {error}"));
         let upgrade = Upgrade::new(url, &options).map_err(named)?;
-        let socket = Listening::bind(url, &options.socket).await.map_err(named)?;
-        let port = socket.local_addr().map_err(named)?.map_or(0, |address| address.port());
-        Ok(Self { socket, url: url.clone().with_port(port), upgrade: Arc::new(upgrade) })
+        let source = Source::bind(url, &options, upgrade.tls.as_ref()).await.map_err(named)?;
+        let port = source.local_addr().map_err(named)?.map_or(0, |address| address.port());
+        Ok(Self { source, url: url.clone().with_port(port), upgrade: Arc::new(upgrade) })
     }
 
     /// The address really bound.
@@ -81,7 +93,7 @@ impl Listener {
     /// # Errors
     /// Those of the system, and [`io::ErrorKind::Unsupported`] for a Unix socket.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()?.ok_or_else(|| io::ErrorKind::Unsupported.into())
+        self.source.local_addr()?.ok_or_else(|| io::ErrorKind::Unsupported.into())
     }
 
     /// The address as it was given, with the real port.
@@ -101,10 +113,40 @@ impl Listener {
     /// so wait a little before accepting again.
     pub async fn accept(&self) -> io::Result<Incoming> {
         loop {
-            match self.socket.accept().await {
-                Ok((stream, peer)) => return Ok(Incoming { stream, peer, upgrade: self.upgrade.clone() }),
+            match self.source.accept(&self.upgrade).await {
+                Ok((start, peer)) => return Ok(Incoming { start, peer, upgrade: self.upgrade.clone() }),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Source {
+    async fn bind(url: &Url, options: &ListenerOptions, tls: Option<&Arc<TlsServer>>) -> io::Result<Self> {
+        match tls.filter(|_| url.scheme() == Scheme::Quic) {
+            Some(tls) => {
+                let listener = QuicListener::bind(url, &options.socket, &options.quic, tls.clone());
+                listener.await.map(Self::Quic)
+            }
+            None => Listening::bind(url, &options.socket).await.map(Self::Socket),
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Self::Socket(socket) => socket.local_addr(),
+            Self::Quic(listener) => listener.local_addr().map(Some),
+        }
+    }
+
+    async fn accept(&self, upgrade: &Upgrade) -> io::Result<(Start, Option<SocketAddr>)> {
+        match self {
+            Self::Socket(socket) => socket.accept().await.map(|(stream, peer)| (Start::Socket(stream), peer)),
+            Self::Quic(listener) => {
+                let incoming = listener.accept(&upgrade.handshakes, upgrade.handshakes_max).await?;
+                let peer = incoming.peer();
+                Ok((Start::Quic(Box::new(incoming)), Some(peer)))
             }
         }
     }
@@ -115,12 +157,18 @@ impl Upgrade {
         let scheme = url.scheme();
         let tls = match scheme {
             Scheme::Tls | Scheme::Wss => Some(Arc::new(TlsServer::load(options.tls.clone())?)),
+            Scheme::Quic if !options.proxy_from.is_empty() => {
+                let problem = "the PROXY protocol is for TCP and Unix sockets";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+            }
+            Scheme::Quic => Some(Arc::new(QuicListener::tls(&options.tls)?)),
             _ => None,
         };
         let ws = WsOptions { path: url.path().to_owned(), ..options.ws.clone() };
-        let handshakes = Semaphore::new(options.handshakes_max.min(Semaphore::MAX_PERMITS));
+        let handshakes_max = options.handshakes_max.min(Semaphore::MAX_PERMITS);
+        let handshakes = Semaphore::new(handshakes_max);
         let (nodelay, proxy_from) = (options.socket.nodelay, options.proxy_from.clone());
-        Ok(Self { scheme, nodelay, proxy_from, tls, handshakes, ws })
+        Ok(Self { scheme, nodelay, proxy_from, tls, handshakes, handshakes_max, ws })
     }
 
     /// The header that a proxy puts before everything else; without one, the proxy speaks for itself.
@@ -159,9 +207,15 @@ impl Upgrade {
 
 /// An accepted connection whose handshake has not begun.
 pub struct Incoming {
-    stream: Socket,
+    start: Start,
     peer: Option<SocketAddr>,
     upgrade: Arc<Upgrade>,
+}
+
+/// What a connection begins with.
+enum Start {
+    Socket(Socket),
+    Quic(Box<QuicIncoming>),
 }
 
 impl Incoming {
@@ -176,7 +230,11 @@ impl Incoming {
     /// # Errors
     /// [`HandshakeError`]; a refused peer has had its answer.
     pub async fn handshake(self) -> Result<Arrival, HandshakeError> {
-        let Self { mut stream, peer, upgrade } = self;
+        let Self { start, peer, upgrade } = self;
+        let mut stream = match start {
+            Start::Socket(stream) => stream,
+            Start::Quic(incoming) => return Box::pin(incoming.handshake(&upgrade.handshakes)).await,
+        };
         stream.set_nodelay(upgrade.nodelay)?;
         let behind = if upgrade.proxy_from.is_empty() {
             ProxyHeader { address: peer, certificate: None }

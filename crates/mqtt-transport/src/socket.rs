@@ -110,11 +110,40 @@ impl Listening {
 
 fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
     let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
     // Elsewhere the option would let two processes share the port.
     if cfg!(unix) {
         socket.set_reuse_address(true)?;
     }
+    bind_internet(&socket, address, options)?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+/// A UDP socket at the first address the host resolves to that can be bound.
+#[cfg(feature = "quic")]
+pub(crate) async fn bind_udp(url: &Url, options: &SocketOptions) -> io::Result<std::net::UdpSocket> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in lookup_host((url.host(), url.port())).await? {
+        let bound = RawSocket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))
+            .and_then(|socket| bind_internet(&socket, address, options).map(|()| socket));
+        match bound {
+            Ok(socket) => {
+                // All clients share it. The system may give less, which costs repetitions only.
+                let _ = socket.set_recv_buffer_size(UDP_BUFFER_BYTES);
+                let _ = socket.set_send_buffer_size(UDP_BUFFER_BYTES);
+                return Ok(socket.into());
+            }
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
+#[cfg(feature = "quic")]
+const UDP_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+fn bind_internet(socket: &RawSocket, address: SocketAddr, options: &SocketOptions) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
     if options.reuse_port {
         socket.set_reuse_port(true)?;
     }
@@ -122,11 +151,9 @@ fn bind_tcp(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListe
         socket.set_only_v6(only)?;
     }
     if let Some(device) = &options.device {
-        bind_device(&socket, device)?;
+        bind_device(socket, device)?;
     }
-    socket.bind(&SockAddr::from(address))?;
-    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
+    socket.bind(&SockAddr::from(address))
 }
 
 #[cfg(target_os = "linux")]

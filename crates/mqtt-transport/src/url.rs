@@ -27,11 +27,13 @@ pub enum Scheme {
     Wss,
     /// `unix://`: over a Unix domain socket.
     Unix,
+    /// `quic://`: in one stream of a QUIC connection.
+    Quic,
 }
 
 impl Scheme {
     /// All schemes, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Tcp, Self::Tls, Self::Ws, Self::Wss, Self::Unix];
+    pub const ALL: [Self; 6] = [Self::Tcp, Self::Tls, Self::Ws, Self::Wss, Self::Unix, Self::Quic];
 
     /// The word before `://`; where there are several, the one that addresses are written with.
     pub const fn name(self) -> &'static str {
@@ -41,12 +43,13 @@ impl Scheme {
             Self::Ws => "ws",
             Self::Wss => "wss",
             Self::Unix => "unix",
+            Self::Quic => "quic",
         }
     }
 
     /// Whether bytes are encrypted and the server shows a certificate.
     pub const fn is_encrypted(self) -> bool {
-        matches!(self, Self::Tls | Self::Wss)
+        matches!(self, Self::Tls | Self::Wss | Self::Quic)
     }
 
     /// Whether MQTT travels inside WebSocket.
@@ -66,6 +69,7 @@ impl Scheme {
             "ws" => Self::Ws,
             "wss" => Self::Wss,
             "unix" => Self::Unix,
+            "quic" => Self::Quic,
             _ => return None,
         };
         Some(scheme)
@@ -96,7 +100,7 @@ impl Url {
         &self.host
     }
 
-    /// Port of TCP; 0 for a Unix socket.
+    /// Port of TCP, or of UDP for QUIC; 0 for a Unix socket.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -196,7 +200,7 @@ impl fmt::Display for UrlProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoScheme => "it needs a scheme: write tcp://host:port, for example",
-            Self::UnknownScheme => "unknown scheme: there are tcp, mqtts, ws, wss and unix",
+            Self::UnknownScheme => "unknown scheme: there are tcp, mqtts, ws, wss, quic and unix",
             Self::NoHost => "the host is missing: 0.0.0.0 or [::] stand for all interfaces",
             Self::BadHost => "the host may only hold letters, digits, `.`, `-` and `_`",
             Self::BadIpv6 => "an IPv6 address stands in brackets, as in tcp://[::1]:1883",
@@ -325,6 +329,7 @@ mod tests {
         for word in ["mqtts", "tls", "ssl"] {
             check(&format!("{word}://host:8883"), tcp("host", 8883).with_scheme(Scheme::Tls));
         }
+        check("quic://[::1]:14567", tcp("::1", 14567).with_scheme(Scheme::Quic));
         let socket =
             Url { scheme: Scheme::Unix, host: String::new(), port: 0, path: "/run/a b.sock".to_owned() };
         check("unix:///run/a b.sock", socket);
@@ -336,6 +341,7 @@ mod tests {
         check_refused("127.0.0.1:1883", UrlProblem::NoScheme);
         check_refused("http://host:1883", UrlProblem::UnknownScheme);
         check_refused("mqtts://host:1883/path", UrlProblem::PathNotAllowed);
+        check_refused("quic://host:14567/path", UrlProblem::PathNotAllowed);
         check_refused("unix://run/mqtt.sock", UrlProblem::RelativePath);
         check_refused("unix:///run/", UrlProblem::RelativePath);
         check_refused("tcp://", UrlProblem::NoHost);

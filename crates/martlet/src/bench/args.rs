@@ -118,7 +118,7 @@ enum Scenario {
 pub(super) struct CommonArguments {
     #[command(flatten)]
     tls: TlsArguments,
-    /// Address of the broker: tcp:// or mqtts://HOST:PORT, ws:// or wss://HOST:PORT/PATH, or unix:///PATH
+    /// Address of the broker: tcp:// or mqtts://HOST:PORT, quic://HOST:PORT, ws:// or wss://HOST:PORT/PATH, or unix:///PATH
     #[arg(short = 'L', long, value_name = "URL", default_value = "tcp://127.0.0.1:1883", value_parser = Url::parse)]
     url: Url,
     /// Version of MQTT: 3.1, 3.1.1 or 5

@@ -1,10 +1,10 @@
 //! The options of `[[listener]]`.
 
 use mqtt_codec::Version;
-use mqtt_transport::{CertificateField, ClientCertificates, TlsVersion};
+use mqtt_transport::{AddressValidation, CertificateField, ClientCertificates, TlsVersion};
 
 use super::settings::ListenerEntry;
-use super::table::{Row, Unit, row, rows};
+use super::table::{DAY_MS, Row, Unit, row, rows};
 use super::value::{Kind, Setting};
 
 const U32_MAX: u64 = u32::MAX as u64;
@@ -13,7 +13,7 @@ const U32_MAX: u64 = u32::MAX as u64;
 pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
     ("url", url, Kind::Text, None,
         "Where to listen: `tcp://HOST:PORT`, `mqtts://HOST:PORT` (TLS), `ws://HOST:PORT/PATH` or \
-         `wss://HOST:PORT/PATH` (WebSocket, over TLS), or `unix:///PATH` (a Unix socket). Port 0 takes any free port. Must be given."),
+         `wss://HOST:PORT/PATH` (WebSocket, over TLS), `quic://HOST:PORT` (QUIC, over UDP), or `unix:///PATH` (a Unix socket). Port 0 takes any free port. Must be given."),
     ("allow_anonymous", allow_anonymous, Kind::Boolean, None,
         "Whether clients may connect without logging in. Not given, the option `allow_anonymous` of the top \
          level decides; if that is not given either, only a loopback address admits them, and of these only one that \
@@ -47,7 +47,7 @@ pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
     ("origins", transport.ws.origins, Kind::List, None,
         "For WebSocket listeners: origins of the pages that may connect, such as `https://example.org`. Empty for all. \
          Clients that are no browsers send none and are not affected."),
-    ("message_bytes_max", transport.ws.message_bytes_max, Kind::integer(1, U32_MAX), None,
+    ("message_bytes_max", transport.ws.message_bytes_max, Kind::integer(1, U32_MAX), Bytes,
         "Largest WebSocket message, in bytes; no memory is kept for it. A longer one closes the connection with \
          code 1009."),
     ("trusted_proxies", transport.ws.trusted_proxies, Kind::List, None,
@@ -79,5 +79,13 @@ pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
         "Names of the cipher suites to offer, such as `TLS13_AES_256_GCM_SHA384`, in the order of preference. Empty \
          for all that are safe. An unknown name is answered with those that there are."),
     ("handshakes_max", transport.handshakes_max, Kind::at_least(1), None,
-        "TLS handshakes under way at a time. Further clients wait, within `limits.connect_timeout_ms`."),
+        "TLS and QUIC handshakes under way at a time. Further clients wait, within `limits.connect_timeout_ms`."),
+    ("quic_window_bytes", transport.quic.window_bytes, Kind::integer(16_384, U32_MAX), Bytes,
+        "For QUIC listeners: bytes of one connection that may wait in each direction, received and not read yet, or sent          and not acknowledged yet. Divided by the round trip time, it is the fastest a connection can be."),
+    ("quic_idle_timeout_ms", transport.quic.idle_timeout, Kind::integer(0, 7 * DAY_MS), Milliseconds,
+        "For QUIC listeners: time without a packet of the client after which its connection ends; a client may ask for          less. The default is above what the keep-alive of MQTT can be, which so decides. 0 for no end."),
+    ("quic_keep_alive_ms", transport.quic.keep_alive, Kind::integer(0, DAY_MS), Milliseconds,
+        "For QUIC listeners: time after which a silent client is sent a packet that it acknowledges, which keeps the way          through routers open and wakes sleeping devices. 0 to leave that to the clients."),
+    ("quic_address_validation", transport.quic.address_validation, Kind::choice::<AddressValidation>(), None,
+        "For QUIC listeners: when a client has to show that it can be reached at its address, which takes one more round          trip: while half of `handshakes_max` are under way, or always."),
 };

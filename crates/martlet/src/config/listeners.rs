@@ -1,6 +1,6 @@
 //! Which listeners a configuration asks for, and whether they are safe to open.
 
-use mqtt_transport::ClientCertificates;
+use mqtt_transport::{ClientCertificates, Scheme, TlsVersion};
 
 use super::problem::{Place, Problem};
 use super::settings::{ListenerEntry, default_listeners};
@@ -59,26 +59,38 @@ fn nobody_could_enter(entry: &ListenerEntry, allowed: Option<bool>) -> String {
 fn tls_problems(entry: &ListenerEntry) -> impl Iterator<Item = String> {
     let tls = &entry.transport.tls;
     let encrypted = entry.url.scheme().is_encrypted();
+    let quic = entry.url.scheme() == Scheme::Quic;
     let (certificates, keys) = (entry.certificates.len(), entry.keys.len());
     let asked = tls.client_certificates != ClientCertificates::NotAsked;
     let problems = [
         (encrypted && certificates == 0, "an encrypted listener needs `certificates` and `keys`"),
         (
             !encrypted && certificates + keys > 0,
-            "`certificates` and `keys` need an encrypted address, as mqtts:// or wss://",
+            "`certificates` and `keys` need an encrypted address, as mqtts://, wss:// or quic://",
         ),
         (certificates != keys, "`certificates` and `keys` must have the same length"),
-        (!encrypted && asked, "`client_certificates` needs an encrypted address, as mqtts:// or wss://"),
+        (
+            !encrypted && asked,
+            "`client_certificates` needs an encrypted address, as mqtts://, wss:// or quic://",
+        ),
         (asked && tls.client_ca_file.is_none(), "`client_certificates` needs a `client_ca_file`"),
         (tls.version_min > tls.version_max, "`tls_version_min` is above `tls_version_max`"),
+        (quic && tls.version_max < TlsVersion::V1_3, "QUIC needs TLS 1.3"),
+        (
+            quic && !entry.transport.proxy_from.is_empty(),
+            "`proxy_from` is not for QUIC: the protocol needs TCP",
+        ),
     ];
     let url = entry.url.clone();
     problems.into_iter().filter(|(wrong, _)| *wrong).map(move |(_, message)| format!("{url}: {message}"))
 }
 
-/// Two listeners cannot share an address; port 0 is never shared.
+/// Two listeners cannot share an address; port 0 is never shared, and a port of UDP is none of TCP.
 fn duplicates(given: &[(ListenerEntry, Place)]) -> Vec<Problem> {
-    let address = |entry: &ListenerEntry| (entry.url.host().to_ascii_lowercase(), entry.url.port());
+    let address = |entry: &ListenerEntry| {
+        let url = &entry.url;
+        (url.host().to_ascii_lowercase(), url.port(), url.scheme() == Scheme::Quic)
+    };
     let mut problems = Vec::new();
     for (position, (entry, place)) in given.iter().enumerate() {
         let first = given[..position].iter().find(|(other, _)| address(other) == address(entry));

@@ -123,7 +123,7 @@ pub(super) use {row, rows};
 const U16_MAX: u64 = u16::MAX as u64;
 const U32_MAX: u64 = u32::MAX as u64;
 const PACKET_BYTES_MAX: u64 = mqtt_session::PACKET_BYTES_MAX as u64;
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+pub(crate) const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// All other options.
 pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:

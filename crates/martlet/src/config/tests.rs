@@ -132,16 +132,22 @@ fn every_key_stands_in_a_section_once_and_names_its_unit() {
             ROWS[..position].iter().all(|other| environment_name(other.key) != environment),
             "{environment}"
         );
-        let unit = match row.kind {
-            Kind::Integer { .. } if name.ends_with("_ms") => Unit::Milliseconds,
-            Kind::Integer { .. } if name.ends_with("_s") => Unit::Seconds,
-            Kind::Integer { .. } if name.contains("bytes") => Unit::Bytes,
-            _ => Unit::None,
-        };
-        assert_eq!(row.unit, unit, "{}", row.key);
+        assert_eq!(row.unit, unit_of(name, &row.kind), "{}", row.key);
         assert!(row.doc.ends_with('.'), "{}", row.key);
     }
-    assert!(LISTENER_ROWS.iter().all(|row| row.unit == Unit::None && row.doc.ends_with('.')));
+    for row in LISTENER_ROWS {
+        assert_eq!(row.unit, unit_of(row.key, &row.kind), "{}", row.key);
+        assert!(row.doc.ends_with('.'), "{}", row.key);
+    }
+}
+
+fn unit_of(name: &str, kind: &Kind) -> Unit {
+    match kind {
+        Kind::Integer { .. } if name.ends_with("_ms") => Unit::Milliseconds,
+        Kind::Integer { .. } if name.ends_with("_s") => Unit::Seconds,
+        Kind::Integer { .. } if name.contains("bytes") => Unit::Bytes,
+        _ => Unit::None,
+    }
 }
 
 #[test]
@@ -480,6 +486,20 @@ fn tls_options_and_addresses_must_fit_together() {
         &format!("{pair}\ntls_version_min = '1.3'\ntls_version_max = '1.2'"),
         "is above",
     );
+    check("quic://127.0.0.1:1", "", "needs `certificates` and `keys`");
+    check("quic://127.0.0.1:1", &format!("{pair}\ntls_version_max = '1.2'"), "QUIC needs TLS 1.3");
+    check("quic://127.0.0.1:1", &format!("{pair}\nproxy_from = ['::1']"), "is not for QUIC");
+}
+
+#[test]
+fn a_port_of_udp_is_none_of_tcp() {
+    let pair = "certificates = ['a.pem']\nkeys = ['a.key']";
+    let listeners = |urls: &[&str]| {
+        let blocks = urls.iter().map(|url| format!("[[listener]]\nurl = '{url}'\n{pair}\n"));
+        read(&blocks.collect::<String>())
+    };
+    listeners(&["mqtts://127.0.0.1:1", "quic://127.0.0.1:1"]).expect("two sockets");
+    listeners(&["quic://127.0.0.1:1", "quic://127.0.0.1:1"]).expect_err("one socket");
 }
 
 #[test]

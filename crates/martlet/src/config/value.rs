@@ -11,7 +11,7 @@ use mqtt_broker::SharedStrategy;
 use mqtt_codec::{QoS, Version};
 use mqtt_store::{Durability, Overflow};
 use mqtt_topic::TopicFilter;
-use mqtt_transport::{CertificateField, ClientCertificates, TlsVersion, Url};
+use mqtt_transport::{AddressValidation, CertificateField, ClientCertificates, TlsVersion, Url};
 
 /// A value between text and type: it has the right [`Kind`], its meaning is not checked yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -167,6 +167,11 @@ impl Choice for ClientCertificates {
 impl Choice for TlsVersion {
     const NAMES: &'static [&'static str] = &["1.2", "1.3"];
     const VALUES: &'static [Self] = &[Self::V1_2, Self::V1_3];
+}
+
+impl Choice for AddressValidation {
+    const NAMES: &'static [&'static str] = &["when-busy", "always"];
+    const VALUES: &'static [Self] = &[Self::WhenBusy, Self::Always];
 }
 
 impl Choice for Option<CertificateField> {

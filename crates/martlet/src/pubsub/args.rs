@@ -72,7 +72,7 @@ pub(crate) struct ConnectionArguments {
 
 /// Apart from the doc comment, where the brackets would be links.
 const URL_HELP: &str = "Broker, login and topic at once: mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC], mqtts:// \
-                        for TLS, or ws:// or wss://[USER[:PASSWORD]@]HOST:PORT/PATH";
+                        for TLS, quic://, or ws:// or wss://[USER[:PASSWORD]@]HOST:PORT/PATH";
 
 /// The will: what the broker publishes when the connection breaks.
 #[derive(Args, Clone, Debug)]

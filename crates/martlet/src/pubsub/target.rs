@@ -14,6 +14,8 @@ pub(crate) struct Target {
 
 const PORT: u16 = 1883;
 const TLS_PORT: u16 = 8883;
+/// What other brokers and their clients use; none is registered.
+const QUIC_PORT: u16 = 14567;
 
 impl Target {
     /// A host and a port, over TCP or TLS.
@@ -24,8 +26,8 @@ impl Target {
         Self { url: Url::tcp(host, port).with_scheme(scheme), username: None, password: None, topic: None }
     }
 
-    /// Reads `mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]` or `ws://[USER[:PASSWORD]@]HOST:PORT[/PATH]`, with `mqtts`
-    /// and `wss` for encryption, or `unix:///PATH`; `tcp` is another word for `mqtt`. User name, password and topic
+    /// Reads `mqtt://[USER[:PASSWORD]@]HOST[:PORT][/TOPIC]` or `ws://[USER[:PASSWORD]@]HOST:PORT[/PATH]`, with `mqtts`,
+    /// `quic` and `wss` for encryption, or `unix:///PATH`; `tcp` is another word for `mqtt`. User name, password and topic
     /// may be percent-encoded.
     ///
     /// # Errors
@@ -43,10 +45,11 @@ impl Target {
             "mqtts" | "tls" | "ssl" => {
                 (parse_url(&format!("mqtts://{}", with_port(address, TLS_PORT)))?, parse_topic(path)?)
             }
+            "quic" => (parse_url(&format!("quic://{}", with_port(address, QUIC_PORT)))?, parse_topic(path)?),
             "ws" | "wss" => (parse_url(&format!("{scheme}://{address}{path}"))?, None),
             "unix" => (parse_url(text)?, None),
             _ => {
-                let known = "mqtt, mqtts, ws, wss and unix";
+                let known = "mqtt, mqtts, quic, ws, wss and unix";
                 return Err(format!("{scheme}:// is not supported; there are {known}"));
             }
         };
@@ -113,6 +116,7 @@ mod tests {
         check("mqtt://me@host/a", "tcp://host:1883", [Some("me"), None], Some("a"));
         check("mqtt://me:p%40s:s@host/%24SYS", "tcp://host:1883", [Some("me"), Some("p@s:s")], Some("$SYS"));
         check("mqtts://me@host/a", "mqtts://host:8883", [Some("me"), None], Some("a"));
+        check("quic://me@host/a", "quic://host:14567", [Some("me"), None], Some("a"));
         check("wss://host:443/mqtt", "wss://host:443/mqtt", [None, None], None);
         check("unix:///run/mqtt.sock", "unix:///run/mqtt.sock", [None, None], None);
         check("ws://host:80/mqtt", "ws://host:80/mqtt", [None, None], None);

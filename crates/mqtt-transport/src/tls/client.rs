@@ -50,6 +50,12 @@ impl TlsClient {
         Ok(Self { config: Arc::new(config), server_name: options.server_name.clone() })
     }
 
+    /// What each connection gets.
+    #[cfg(feature = "quic")]
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        self.config.clone()
+    }
+
     /// The name that the server's certificate must have.
     pub(crate) fn server_name<'a>(&'a self, host: &'a str) -> &'a str {
         self.server_name.as_deref().unwrap_or(host)

@@ -30,3 +30,5 @@ pub use options::{
 };
 #[cfg(feature = "tls")]
 pub use server::TlsServer;
+#[cfg(feature = "quic")]
+pub(crate) use server::certificate_of;
