@@ -48,6 +48,12 @@ const LAYERS: &[Layer] = &[
     },
     Layer { name: "mqtt-transport", ours: &["mqtt-codec"], ours_in_tests: &["mqtt-testkit"], never: LIBRARY },
     Layer {
+        name: "mqtt-login",
+        ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-access", "mqtt-transport"],
+        ours_in_tests: &["mqtt-testkit"],
+        never: LIBRARY,
+    },
+    Layer {
         name: "mqtt-client",
         ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-transport"],
         ours_in_tests: &["mqtt-testkit", "mqtt-broker"],
@@ -73,6 +79,7 @@ const LAYERS: &[Layer] = &[
             "mqtt-session",
             "mqtt-store",
             "mqtt-access",
+            "mqtt-login",
             "mqtt-transport",
             "mqtt-client",
             "mqtt-broker",

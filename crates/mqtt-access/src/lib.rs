@@ -5,6 +5,7 @@ pub mod acl;
 pub mod backoff;
 pub mod bans;
 pub mod flapping;
+pub mod login;
 mod network;
 pub mod password;
 pub mod scram;

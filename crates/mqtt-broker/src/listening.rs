@@ -49,6 +49,9 @@ pub struct ListenerRules {
     pub name: Arc<str>,
     /// Whether clients are admitted that do not show who they are.
     pub allow_anonymous: bool,
+    /// Names of those who decide on logins here, in their order, for an [`Access`](crate::Access) that has several.
+    /// `None`: its usual ones.
+    pub authentication: Option<Arc<[Arc<str>]>>,
     /// Lowest protocol version admitted; the [`Policy`](mqtt_session::Policy) may exclude more.
     pub version_min: Version,
     /// Highest protocol version admitted.
@@ -67,6 +70,7 @@ impl Default for ListenerRules {
         Self {
             name: Arc::from(""),
             allow_anonymous: false,
+            authentication: None,
             version_min: Version::V3_1,
             version_max: Version::V5,
             connections_max: None,

@@ -2,44 +2,43 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
 
-use mqtt_access::acl::{Policy, Subject};
-use mqtt_access::password::{Cache, PasswordHash};
-use mqtt_access::scram::Mechanism;
+use mqtt_access::acl::{Effect, Policy, Ruling, Subject};
+use mqtt_access::login::{self, Applicant, Chain, Moment, ProvenBy};
 use mqtt_broker::{Access, Answer, Grant, Identity, ListenerRules, Login};
 use mqtt_codec::{QoS, ReasonCode};
+use mqtt_login::Anonymous;
 use mqtt_session::{AuthenticationMethod, Refusal, Rights};
 use mqtt_store::Source;
 use mqtt_topic::{TopicFilter, TopicName};
-use parking_lot::{Mutex, RwLock};
-use tokio::sync::Semaphore;
+use parking_lot::RwLock;
 
+use super::clock::now;
 use super::load::Loaded;
 use super::logins::Logins;
-use super::scram::{Known, ScramMethod};
+use super::members::{Members, Resources};
 use super::settings::AccessSettings;
 
 /// Decides from users, rules and what has happened before. Files are read elsewhere and handed over as a whole.
 pub(crate) struct Guard {
-    now: RwLock<Arc<Loaded>>,
+    now: RwLock<Arc<Known>>,
     logins: RwLock<Arc<Logins>>,
-    cache: Mutex<Cache>,
-    /// Password checks at a time; each takes 19 MiB and some 30 ms of a processor.
-    checks: Semaphore,
-    /// Logins that may wait for one.
-    waiting: Semaphore,
-    secret: Arc<[u8; 32]>,
+    resources: Resources,
 }
 
-/// What is remembered of a client that logged in with a password.
+/// What holds until the next reload.
+struct Known {
+    loaded: Loaded,
+    members: Members,
+}
+
+/// What is remembered of a client that has logged in.
 #[derive(Debug)]
 struct LoggedIn {
-    hash: PasswordHash,
+    /// The member of the chain that admitted it.
+    by: Box<str>,
+    grant: login::Grant,
 }
-
-/// Logins that wait for a password check; more are turned away.
-const WAITING_MAX: usize = 1000;
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -53,27 +52,23 @@ impl Guard {
     /// # Errors
     /// The system has no random numbers.
     pub(crate) fn new(settings: &AccessSettings, loaded: Loaded) -> Result<Self, String> {
-        let random = |error| format!("no random numbers: {error}");
-        let mut secret = [0; 32];
-        getrandom::fill(&mut secret).map_err(random)?;
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let resources = Resources::new().map_err(|error| format!("no random numbers: {error}"))?;
+        let members = Members::new(settings, &loaded, &resources);
         Ok(Self {
-            now: RwLock::new(Arc::new(loaded)),
-            logins: RwLock::new(Arc::new(Logins::new(settings, now()))),
-            cache: Mutex::new(Cache::new().map_err(random)?),
-            checks: Semaphore::new(threads),
-            waiting: Semaphore::new(WAITING_MAX),
-            secret: Arc::new(secret),
+            logins: RwLock::new(Arc::new(Logins::new(settings, now().instant))),
+            now: RwLock::new(Arc::new(Known { loaded, members })),
+            resources,
         })
     }
 
     /// Answers from this from now on. Tell the broker with `access_changed` afterwards.
     pub(crate) fn replace(&self, settings: &AccessSettings, loaded: Loaded) {
-        *self.now.write() = Arc::new(loaded);
-        *self.logins.write() = Arc::new(Logins::new(settings, now()));
+        let members = Members::new(settings, &loaded, &self.resources);
+        *self.now.write() = Arc::new(Known { loaded, members });
+        *self.logins.write() = Arc::new(Logins::new(settings, now().instant));
     }
 
-    fn loaded(&self) -> Arc<Loaded> {
+    fn known(&self) -> Arc<Known> {
         self.now.read().clone()
     }
 
@@ -82,98 +77,98 @@ impl Guard {
     }
 
     async fn admit(&self, login: &Login<'_>) -> Result<Grant, Refusal> {
-        self.logins().may_try(login.client_id, login.username, now())?;
-        let grant = self.identify(login).await?;
-        let loaded = self.loaded();
+        let at = now();
+        self.logins().may_try(login.client_id, login.username, at.instant)?;
+        let known = self.known();
+        let admitted = self.identify(&known, login, at).await?;
         let subject = Subject {
-            username: grant.username.as_deref(),
+            username: admitted.grant.username.as_deref(),
             client_id: login.client_id,
             address: login.address.map(|address| address.ip()),
             listener: &login.listener.name,
-            groups: &[],
+            groups: &admitted.grant.groups,
         };
-        let banned = self.logins().is_banned(login.client_id, grant.username.as_deref(), now());
-        match &loaded.policy {
+        let banned = self.logins().is_banned(login.client_id, subject.username, now().instant);
+        match &known.loaded.policy {
             _ if banned => Err(ReasonCode::Banned.into()),
             Some(policy) if !policy.may_connect(&subject) => Err(ReasonCode::NotAuthorized.into()),
-            _ => Ok(grant),
+            _ => Ok(admitted.into_grant()),
         }
     }
 
     /// Who it is. A name that nobody has proved is no name.
-    async fn identify(&self, login: &Login<'_>) -> Result<Grant, Refusal> {
-        let loaded = self.loaded();
-        if login.username_proven {
-            if login.method.is_some() {
-                return Ok(logged_in(login.username, loaded.users.hash(login.username.unwrap_or_default())));
-            }
-            return Ok(Grant::named(login.username));
-        }
-        let shows_nothing = login.username.is_none() && login.password.is_none();
-        if login.listener.allow_anonymous && (shows_nothing || loaded.users.is_empty()) {
-            return Ok(Grant::default());
-        }
-        match (login.username, login.password) {
-            (Some(username), Some(password)) if !loaded.users.is_empty() => {
-                self.check(&loaded, username, password, login.address).await
-            }
-            (None, None) => Err(ReasonCode::NotAuthorized.into()),
-            _ => {
-                self.logins().failed(login.username, login.address, now());
-                Err(ReasonCode::BadUserNameOrPassword.into())
-            }
-        }
-    }
-
-    /// Takes as long for a user that does not exist as for a wrong password.
-    async fn check(
+    async fn identify(
         &self,
-        loaded: &Loaded,
-        username: &str,
-        password: &[u8],
-        address: Option<SocketAddr>,
-    ) -> Result<Grant, Refusal> {
-        let known = loaded.users.hash(username);
-        let Some(hash) = known.or(loaded.users.nobody()) else {
-            return Err(ReasonCode::ServerUnavailable.into());
-        };
-        let digest = self.cache.lock().digest(username, hash, password);
-        if known.is_some() && self.cache.lock().knows(&digest, now()) {
-            return Ok(logged_in(Some(username), known));
+        known: &Known,
+        login: &Login<'_>,
+        asked: Moment,
+    ) -> Result<LoggedIn, ReasonCode> {
+        let chain = known.members.chain(login.listener);
+        let must_wait = login.username.is_some_and(|name| self.logins().must_wait(name, asked.instant));
+        let decided = decide(&chain, &applicant(login, must_wait, asked)).await;
+        let (username, at) = (login.username, now().instant);
+        match &decided {
+            Ok(_) if login.password.is_some() => {
+                username.into_iter().for_each(|name| self.logins().succeeded(name))
+            }
+            Err(ReasonCode::BadUserNameOrPassword) => self.logins().failed(username, login.address, at),
+            _ => {}
         }
-        if self.logins().must_wait(username, now()) {
-            return Err(ReasonCode::ConnectionRateExceeded.into());
-        }
-        let right = self.verify(hash.clone(), password).await?;
-        if !right || known.is_none() {
-            self.logins().failed(Some(username), address, now());
-            return Err(ReasonCode::BadUserNameOrPassword.into());
-        }
-        self.logins().succeeded(username);
-        self.cache.lock().remember(digest, now());
-        Ok(logged_in(Some(username), known))
+        decided
     }
 
-    /// On a thread for work that blocks, so many at a time as there are processors.
-    async fn verify(&self, hash: PasswordHash, password: &[u8]) -> Result<bool, Refusal> {
-        if !hash.is_slow() {
-            return Ok(hash.verify(password));
+    /// Asks the client's own rules and then those for everybody.
+    fn rights(&self, client: &Identity, ask: impl Fn(&Policy, &Subject<'_>) -> Ruling) -> Rights {
+        let (known, grant) = (self.known(), grant_of(client));
+        if grant.is_some_and(|grant| grant.is_superuser) {
+            return Rights::ALL;
         }
-        let Ok(_waiting) = self.waiting.try_acquire() else { return Err(ReasonCode::ServerBusy.into()) };
-        let _check = self.checks.acquire().await.map_err(|_| ReasonCode::ServerUnavailable)?;
-        let password: Box<[u8]> = password.into();
-        let checked = tokio::task::spawn_blocking(move || hash.verify(&password)).await;
-        checked.map_err(|_| ReasonCode::ServerUnavailable.into())
+        let subject = subject(client);
+        let policies = [own_rules(grant), known.loaded.policy.as_ref()];
+        let rulings = policies.into_iter().flatten().map(|policy| ask(policy, &subject));
+        rulings.reduce(Ruling::or_else).map_or(Rights::ALL, |ruling| ruling.allowed)
     }
 }
 
-fn logged_in(username: Option<&str>, hash: Option<&PasswordHash>) -> Grant {
-    let details = hash.map(|hash| Arc::new(LoggedIn { hash: hash.clone() }) as _);
-    Grant { details, ..Grant::named(username) }
+async fn decide(chain: &Chain, applicant: &Applicant<'_>) -> Result<LoggedIn, ReasonCode> {
+    let (member, grant) = chain.decide(applicant).await?;
+    Ok(LoggedIn { by: member.name().into(), grant })
 }
 
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
+fn applicant<'a>(login: &'a Login<'a>, must_wait: bool, now: Moment) -> Applicant<'a> {
+    let proven_by =
+        login.username_proven.then(|| login.method.map_or(ProvenBy::Certificate, ProvenBy::Method));
+    Applicant {
+        client_id: login.client_id,
+        version: login.version,
+        address: login.address,
+        listener: &login.listener.name,
+        anonymous_allowed: login.listener.allow_anonymous,
+        certificate_subject: login.certificate.map(|certificate| &*certificate.distinguished_name),
+        certificate_common_name: login.certificate.and_then(|certificate| certificate.common_name.as_deref()),
+        username: login.username,
+        password: login.password,
+        proven_by,
+        must_wait,
+        now,
+    }
+}
+
+impl LoggedIn {
+    /// Nothing needs to be remembered of an anonymous client.
+    fn into_grant(self) -> Grant {
+        let (username, expires_at) = (self.grant.username.clone(), self.grant.expires_at);
+        let details = (*self.by != *Anonymous::NAME).then(|| Arc::new(self) as _);
+        Grant { username, expires_at, details }
+    }
+}
+
+fn grant_of(client: &Identity) -> Option<&login::Grant> {
+    client.details::<LoggedIn>().map(|login| &login.grant)
+}
+
+fn own_rules(grant: Option<&login::Grant>) -> Option<&Policy> {
+    grant?.rules.as_deref()
 }
 
 fn subject(client: &Identity) -> Subject<'_> {
@@ -182,12 +177,8 @@ fn subject(client: &Identity) -> Subject<'_> {
         client_id: &client.client_id,
         address: client.address.map(|address| address.ip()),
         listener: &client.listener.name,
-        groups: &[],
+        groups: grant_of(client).map_or(&[], |grant| &grant.groups),
     }
-}
-
-fn rights(policy: Option<&Policy>, decide: impl FnOnce(&Policy) -> Rights) -> Rights {
-    policy.map_or(Rights::ALL, decide)
 }
 
 impl Access for Guard {
@@ -196,36 +187,38 @@ impl Access for Guard {
     }
 
     fn may_knock(&self, address: IpAddr) -> bool {
-        !self.logins().shuts_out(address.to_canonical(), now())
+        !self.logins().shuts_out(address.to_canonical(), now().instant)
     }
 
-    fn method(&self, name: &str, _: &ListenerRules) -> Option<Arc<dyn AuthenticationMethod>> {
-        let (mechanism, loaded) = (Mechanism::of_name(name)?, self.loaded());
-        if loaded.users.is_empty() {
-            return None;
-        }
-        let known = Known { loaded, secret: self.secret.clone() };
-        Some(Arc::new(ScramMethod { mechanism, known }))
+    fn method(&self, name: &str, listener: &ListenerRules) -> Option<Arc<dyn AuthenticationMethod>> {
+        self.known().members.chain(listener).method(name)
     }
 
     fn exchange_failed(&self, address: Option<SocketAddr>, username: Option<&str>) {
-        self.logins().failed(username, address, now());
+        self.logins().failed(username, address, now().instant);
     }
 
     fn publish_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
-        rights(self.loaded().policy.as_ref(), |policy| policy.publish_rights(&subject(client), topic))
+        self.rights(client, |policy, subject| policy.publish_ruling(subject, topic))
     }
 
     fn may_subscribe(&self, client: &Identity, filter: &TopicFilter<&str>, qos: QoS) -> bool {
-        self.loaded().policy.as_ref().is_none_or(|policy| policy.may_subscribe(&subject(client), filter, qos))
+        let (known, grant) = (self.known(), grant_of(client));
+        let policies = [own_rules(grant), known.loaded.policy.as_ref()];
+        let mut policies = policies.into_iter().flatten().peekable();
+        grant.is_some_and(|grant| grant.is_superuser)
+            || policies.peek().is_none()
+            || policies.find_map(|policy| policy.subscribe_ruling(&subject(client), filter, qos))
+                == Some(Effect::Allow)
     }
 
     fn restricts_receiving(&self) -> bool {
-        self.now.read().policy.is_some()
+        let known = self.now.read();
+        known.loaded.policy.is_some() || known.members.bring_rules()
     }
 
     fn receive_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
-        rights(self.loaded().policy.as_ref(), |policy| policy.receive_rights(&subject(client), topic))
+        self.rights(client, |policy, subject| policy.receive_ruling(subject, topic))
     }
 
     fn may_replay(&self, source: &Source, topic: TopicName<&str>, qos: QoS) -> bool {
@@ -236,19 +229,25 @@ impl Access for Guard {
             listener: &source.listener,
             groups: &[],
         };
-        let loaded = self.loaded();
-        rights(loaded.policy.as_ref(), |policy| policy.publish_rights(&subject, topic)).allow(qos, true)
+        let known = self.known();
+        let Some(policy) = &known.loaded.policy else { return true };
+        let ruling = policy.publish_ruling(&subject, topic);
+        // Rules that came with the publisher's login are not kept: only a denial counts then.
+        let allowed =
+            if known.members.bring_rules() { ruling.allowed.or(ruling.open) } else { ruling.allowed };
+        allowed.allow(qos, true)
     }
 
     fn still_admitted(&self, client: &Identity) -> Result<(), Refusal> {
-        let loaded = self.loaded();
-        let username = client.username.as_deref();
-        let changed = client
-            .details::<LoggedIn>()
-            .is_some_and(|login| username.and_then(|name| loaded.users.hash(name)) != Some(&login.hash));
-        let refused = loaded.policy.as_ref().is_some_and(|policy| !policy.may_connect(&subject(client)));
-        let banned = self.logins().is_banned(&client.client_id, username, now());
-        let shut_out = client.address.is_some_and(|address| self.logins().shuts_out(address.ip(), now()));
+        let (known, at) = (self.known(), now().instant);
+        let changed = client.details::<LoggedIn>().is_some_and(|login| {
+            let chain = known.members.chain(&client.listener);
+            !chain.member(&login.by).is_some_and(|member| member.still_admits(&login.grant))
+        });
+        let refused =
+            known.loaded.policy.as_ref().is_some_and(|policy| !policy.may_connect(&subject(client)));
+        let banned = self.logins().is_banned(&client.client_id, client.username.as_deref(), at);
+        let shut_out = client.address.is_some_and(|address| self.logins().shuts_out(address.ip(), at));
         if banned || shut_out {
             return Err(ReasonCode::Banned.into());
         }

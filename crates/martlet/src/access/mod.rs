@@ -1,11 +1,12 @@
 //! Who may do what, as the configuration says: the broker's [`Access`](mqtt_broker::Access) over `mqtt-access`.
 
+mod clock;
 mod explain;
 mod guard;
 mod load;
 mod logins;
+mod members;
 mod passwd;
-mod scram;
 mod settings;
 
 #[cfg(test)]
@@ -14,5 +15,6 @@ mod tests;
 pub(crate) use explain::{AclArguments, run as run_acl};
 pub(crate) use guard::Guard;
 pub(crate) use load::load;
+pub(crate) use members::{Member, Order};
 pub(crate) use passwd::{PasswdArguments, run as run_passwd};
 pub(crate) use settings::AccessSettings;

@@ -8,11 +8,14 @@ use mqtt_access::bans;
 use mqtt_access::flapping::FlappingLimits;
 use mqtt_access::password::PasswordFile;
 
+use super::members::Order;
 use crate::config::{Refusal, Setting, Value};
 
 /// Where users and rules come from, and what failed logins lead to.
 #[derive(Clone, Debug)]
 pub(crate) struct AccessSettings {
+    /// Who decides on logins, for listeners that do not say it themselves.
+    pub(crate) authentication: Order,
     pub(crate) users: UserLines,
     pub(crate) password_files: Vec<PathBuf>,
     pub(crate) rules: Vec<String>,
@@ -28,6 +31,7 @@ pub(crate) struct AccessSettings {
 impl Default for AccessSettings {
     fn default() -> Self {
         Self {
+            authentication: Order::default(),
             users: UserLines::default(),
             password_files: Vec::new(),
             rules: Vec::new(),

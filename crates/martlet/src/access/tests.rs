@@ -7,7 +7,7 @@ use mqtt_access::password::PasswordHash;
 use mqtt_access::scram::{Mechanism, Verifier};
 use mqtt_broker::{Broker, ListenerRules, Peer as From, Settings};
 use mqtt_codec::QoS::AtMostOnce;
-use mqtt_codec::{ReasonCode, Version};
+use mqtt_codec::{Property, ReasonCode, Version};
 use mqtt_testkit::{ConnectBuilder, Peer, connect, pipe, publish};
 use mqtt_transport::Connection;
 
@@ -19,6 +19,8 @@ struct House {
     broker: Broker,
     guard: Arc<Guard>,
     anonymous: bool,
+    /// What the listener says.
+    authentication: Option<Vec<&'static str>>,
 }
 
 /// alice and bob with mosquitto's hashes of `secret`, carol with a verifier of `pencil`.
@@ -45,7 +47,7 @@ async fn house(settings: &AccessSettings, anonymous: bool) -> House {
     let mut quiet = Settings::default();
     quiet.sys.interval = None;
     let broker = Broker::builder().settings(quiet).access(guard.clone()).start().await.expect("it starts");
-    House { broker, guard, anonymous }
+    House { broker, guard, anonymous, authentication: None }
 }
 
 impl House {
@@ -58,6 +60,10 @@ impl House {
         let rules = ListenerRules {
             name: "door".into(),
             allow_anonymous: self.anonymous,
+            authentication: self
+                .authentication
+                .as_ref()
+                .map(|names| names.iter().map(|name| (*name).into()).collect()),
             ..ListenerRules::default()
         };
         let address = address.parse().ok();
@@ -129,6 +135,36 @@ async fn a_name_that_nobody_checks_counts_for_nothing() {
     let mut peer = house.connect(user("alice", "anything")).await;
     peer.send(publish("t").payload("x").qos1(1)).await;
     assert_eq!(peer.expect_puback(1).await.reason, ReasonCode::NotAuthorized);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listener_asks_only_the_members_that_it_names() {
+    let mut house = house(&settings(&[]), true).await;
+    house.authentication = Some(vec!["scram"]);
+    house.refuse(user("alice", "secret"), ReasonCode::BadUserNameOrPassword).await;
+    house.refuse(connect("c"), ReasonCode::NotAuthorized).await;
+    house.authentication = Some(vec!["anonymous"]);
+    house.connect(connect("c")).await.leave().await;
+    house.authentication = Some(vec!["password_file"]);
+    house.connect(user("alice", "secret")).await.leave().await;
+    house.refuse(connect("c"), ReasonCode::NotAuthorized).await;
+    let scram = connect("c").property(Property::AuthenticationMethod("SCRAM-SHA-256"));
+    house.refuse(scram, ReasonCode::BadAuthenticationMethod).await;
+    house.authentication = Some(Vec::new());
+    house.refuse(user("alice", "secret"), ReasonCode::BadUserNameOrPassword).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_leaves_the_chain_takes_its_clients_along() {
+    let before = settings(&[]);
+    let house = house(&before, true).await;
+    let mut alice = house.connect(user("alice", "secret")).await;
+    let mut after = before.clone();
+    after.authentication =
+        Order::read(Value::List(vec!["scram".to_owned(), "anonymous".to_owned()])).expect("names");
+    house.reload(&after);
+    alice.expect_disconnect(ReasonCode::NotAuthorized).await;
+    house.connect(connect("c")).await.leave().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,9 @@ pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
         "Whether clients may connect without logging in. Not given, the option `allow_anonymous` of the top \
          level decides; if that is not given either, only a loopback address admits them, and of these only one that \
          does not take user names from certificates."),
+    ("authentication", authentication, Kind::List, None,
+        "Who decides on the logins of this listener, in this order; see `access.authentication`, which it replaces. With \
+         `anonymous` at its end clients may connect without logging in."),
     ("name", rules.name, Kind::Text, None,
         "What logs call it. Empty for its address."),
     ("connections_max", rules.connections_max, Kind::at_least(0), None,

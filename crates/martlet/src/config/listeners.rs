@@ -2,6 +2,9 @@
 
 use mqtt_transport::{ClientCertificates, Scheme, TlsVersion};
 
+use crate::access::AccessSettings;
+
+use super::authentication;
 use super::problem::{Place, Problem};
 use super::settings::{ListenerEntry, default_listeners};
 
@@ -12,15 +15,17 @@ use super::settings::{ListenerEntry, default_listeners};
 pub(crate) fn resolve(
     given: Vec<(ListenerEntry, Place)>,
     anonymous: Option<bool>,
-    knows_users: bool,
+    access: &AccessSettings,
 ) -> (Vec<ListenerEntry>, Vec<Problem>) {
     let mut problems = duplicates(&given);
     let given = if given.is_empty() { with_place(default_listeners()) } else { given };
     let mut entries = Vec::with_capacity(given.len());
     for (mut entry, place) in given {
         problems.extend(tls_problems(&entry).map(|message| Problem { place: place.clone(), message }));
-        let allowed = entry.allow_anonymous.or(anonymous);
-        let can_log_in = entry.knows_certificates() || knows_users;
+        problems.extend(authentication::of_listener(&entry, access, &place));
+        let own = entry.allow_anonymous.or(entry.authentication.names_anonymous());
+        let allowed = own.or(anonymous).or(access.authentication.names_anonymous());
+        let can_log_in = authentication::admits_names(&entry, access);
         let admits_anybody = allowed.unwrap_or_else(|| entry.is_loopback() && !can_log_in);
         entry.allow_anonymous = Some(admits_anybody);
         if !admits_anybody && !can_log_in {

@@ -1,5 +1,6 @@
 //! The configuration of `martlet serve`: texts are resolved against one table of options into typed values.
 
+mod authentication;
 mod listener_table;
 mod listeners;
 mod print;
@@ -17,4 +18,4 @@ pub(crate) use print::{effective, example, reference};
 pub(crate) use problem::SourceText;
 pub(crate) use resolve::Draft;
 pub(crate) use settings::{Configuration, LogFilter, LogFormat, LogSettings};
-pub(crate) use value::{Refusal, Setting, Value};
+pub(crate) use value::{Refusal, Setting, Value, each};

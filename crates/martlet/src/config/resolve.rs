@@ -7,12 +7,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::listeners;
 use super::problem::{Place, Problem, Problems, SourceText, nearest};
 use super::settings::{Configuration, ListenerEntry};
 use super::table::{LISTENER_ROWS, ROWS, Row, SECTIONS};
 use super::text;
 use super::value::Refusal;
+use super::{authentication, listeners};
 
 /// A configuration in the making. Each source overrides those before it, so they are read in this order:
 /// file, environment, `--set`, dedicated options.
@@ -106,8 +106,9 @@ impl Draft {
     pub(crate) fn finish(mut self) -> Result<Configuration, Problems> {
         self.check_versions();
         let anonymous = self.configuration.allow_anonymous;
-        let (entries, problems) =
-            listeners::resolve(self.listeners, anonymous, self.configuration.access.knows_users());
+        let access = &self.configuration.access;
+        let (entries, problems) = listeners::resolve(self.listeners, anonymous, access);
+        self.problems.extend(authentication::global(access, anonymous, &self.places));
         self.problems.extend(problems);
         self.configuration.listeners = entries;
         if self.problems.is_empty() { Ok(self.configuration) } else { Err(Problems::sorted(self.problems)) }

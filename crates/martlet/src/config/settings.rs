@@ -9,7 +9,7 @@ use mqtt_store::WriteSettings;
 use mqtt_transport::{CertificateFiles, ClientCertificates, ListenerOptions, Scheme, Url};
 use tracing_subscriber::EnvFilter;
 
-use crate::access::AccessSettings;
+use crate::access::{AccessSettings, Member, Order};
 
 use super::value::{self, Choice, Refusal, Setting, Value};
 
@@ -39,6 +39,8 @@ pub(crate) struct ListenerEntry {
     /// Whether clients may connect without logging in; `None` until it is resolved. The same field of the rules is
     /// only set from it.
     pub(crate) allow_anonymous: Option<bool>,
+    /// Who decides on its logins.
+    pub(crate) authentication: Order,
     pub(crate) rules: ListenerRules,
     pub(crate) transport: ListenerOptions,
     /// Files of the certificates; the keys stand at the same places.
@@ -53,6 +55,7 @@ impl ListenerEntry {
         Self {
             url,
             allow_anonymous: None,
+            authentication: Order::default(),
             rules: ListenerRules::default(),
             transport: ListenerOptions::default(),
             certificates: Vec::new(),
@@ -64,7 +67,9 @@ impl ListenerEntry {
     /// For the broker, once it is resolved.
     pub(crate) fn into_settings(self) -> ListenerSettings {
         let allow_anonymous = self.allow_anonymous.expect("a resolved listener knows");
-        let rules = ListenerRules { allow_anonymous, ..self.rules };
+        let names = |members: Vec<Member>| members.iter().map(|member| member.name().into()).collect();
+        let authentication = self.authentication.0.map(names);
+        let rules = ListenerRules { allow_anonymous, authentication, ..self.rules };
         let mut transport = self.transport;
         transport.socket.unix_mode = self.unix_mode.0;
         let pairs = self.certificates.into_iter().zip(self.keys);

@@ -240,6 +240,10 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("retained.bytes_max", settings.retained.bytes_max, Kind::at_least(0), Bytes,
         "Bytes that retained messages may use."),
 
+    ("access.authentication", access.authentication, Kind::List, None,
+        "Who decides on logins, in this order, for listeners that do not say it themselves: `certificate` (see \
+         `username_from`), `scram`, `password_file`, and last `anonymous`. The first one that knows the client decides; if \
+         none does, the client is refused. Not given, all that are configured are asked in this order."),
     ("access.users", access.users, Kind::List, None,
         "Users, each as `NAME:HASH`, where `martlet passwd` makes the hash. Passwords in plain text are refused."),
     ("access.password_files", access.password_files, Kind::List, None,

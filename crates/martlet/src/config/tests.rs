@@ -45,6 +45,9 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
         (Kind::List, _) if ["trusted_proxies", "proxy_from"].contains(&key) => {
             Value::List(vec!["10.0.0.0/8".to_owned(), "::1/128".to_owned()])
         }
+        (Kind::List, _) if key.ends_with("authentication") => {
+            Value::List(vec!["scram".to_owned(), "anonymous".to_owned()])
+        }
         (Kind::List, _) if key == "access.users" => Value::List(vec!["a:(hidden)".to_owned()]),
         (Kind::List, _) if key == "access.bans" => Value::List(vec!["user=a for 60s".to_owned()]),
         (Kind::List, _) if key == "storage.durability_by_topic" => {
@@ -174,8 +177,8 @@ fn the_example_is_all_defaults_and_says_so_when_switched_on() {
         example.lines().map(|line| if is_switched_off(&line) { &line[1..] } else { line }).collect();
     let switched_on = read(&switched_on.join("\n")).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(format!("{switched_on:?}"), format!("{untouched:?}"));
-    // All but `allow_anonymous`, which has no default, and two listeners of three lines.
-    assert_eq!(options, ROWS.len() - 1 + 2 * 3);
+    // All but `allow_anonymous` and `access.authentication`, which have no default, and two listeners of three lines.
+    assert_eq!(options, ROWS.len() - 2 + 2 * 3);
 }
 
 #[test]
@@ -362,6 +365,58 @@ fn a_listener_that_would_admit_nobody_is_an_error() {
            configured. Remove `allow_anonymous = false`",
         ],
     );
+}
+
+#[test]
+fn an_authentication_chain_that_cannot_be_meant_is_an_error() {
+    let users = "password_files = ['users']\n";
+    let there_are = "there are certificate, scram, password_file, anonymous";
+    for (list, element, message) in [
+        ("['pasword_file']", 20, format!("holds \"pasword_file\"; {there_are}")),
+        ("['scram', 'scram']", 29, "holds \"scram\" twice".to_owned()),
+        ("['anonymous', 'scram']", 20, "holds \"anonymous\" before others; it must come last".to_owned()),
+    ] {
+        let text = format!("[access]\n{users}authentication = {list}");
+        check_refused(&text, &[&format!("3:{}: `access.authentication` {message}", element - 1)]);
+    }
+    let empty = "is empty, so nobody could log in; leave it away for the usual order";
+    check_refused("access.authentication = []", &[&format!("1:25: `access.authentication` {empty}")]);
+    let lacking = "names \"scram\", but there are neither `access.users` nor `access.password_files`";
+    check_refused(
+        "access.authentication = ['scram', 'anonymous']",
+        &[&format!("1:25: `access.authentication` {lacking}")],
+    );
+    let listener = "[[listener]]\nurl = 'tcp://0.0.0.0:1'\n";
+    let no_certificate = "tcp://0.0.0.0:1: `authentication` names \"certificate\", but the listener does not ask for \
+                          certificates or takes no user names from them: see `client_certificates` and `username_from`";
+    check_refused(
+        &format!("[access]\n{users}{listener}authentication = ['password_file', 'certificate']"),
+        &[&format!("4:7: {no_certificate}")],
+    );
+    let said_twice = "`authentication` names \"anonymous\", but `allow_anonymous` is false";
+    check_refused(
+        &format!(
+            "[access]\n{users}{listener}authentication = ['scram', 'anonymous']\nallow_anonymous = false"
+        ),
+        &[&format!("4:7: tcp://0.0.0.0:1: {said_twice}")],
+    );
+    let said = "does not name \"anonymous\", but `allow_anonymous` is true: add it at the end, or remove `allow_anonymous`";
+    check_refused(
+        &format!("allow_anonymous = true\n[access]\n{users}authentication = ['scram']"),
+        &[&format!("4:18: `access.authentication` {said}")],
+    );
+}
+
+#[test]
+fn a_listener_whose_chain_ends_with_anonymous_says_so_in_words() {
+    let listener = "[[listener]]\nurl = 'tcp://0.0.0.0:1'\n";
+    let admitted = |text: &str| read(text).expect(text).listeners[0].allow_anonymous;
+    assert_eq!(admitted(&format!("{listener}authentication = ['anonymous']")), Some(true));
+    assert_eq!(admitted(&format!("access.authentication = ['anonymous']\n{listener}")), Some(true));
+    let users = "access.password_files = ['users']\n";
+    assert_eq!(admitted(&format!("{users}{listener}authentication = ['password_file']")), Some(false));
+    let local = "[[listener]]\nurl = 'tcp://127.0.0.1:1'\n";
+    assert_eq!(admitted(&format!("{users}{local}authentication = ['password_file']")), Some(false));
 }
 
 #[test]

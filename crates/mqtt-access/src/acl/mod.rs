@@ -12,7 +12,7 @@ mod words;
 
 pub use explain::{Explanation, Question, Step, Verdict};
 pub use parse::{Line, parse_line};
-pub use policy::{Builder, Policy, Warning};
+pub use policy::{Builder, Policy, Ruling, Warning};
 pub use rule::{Action, Effect, Place, Rule, Subject};
 
 /// What is wrong with a rule.

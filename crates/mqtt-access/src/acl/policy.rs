@@ -134,16 +134,28 @@ impl Policy {
     /// Which messages a client may publish to a topic.
     #[must_use]
     pub fn publish_rights(&self, subject: &Subject<'_>, topic: TopicName<&str>) -> Rights {
-        self.rights(subject, Action::Publish, topic)
+        self.publish_ruling(subject, topic).allowed
     }
 
     /// Which messages on a topic a client may get.
     #[must_use]
     pub fn receive_rights(&self, subject: &Subject<'_>, topic: TopicName<&str>) -> Rights {
-        self.rights(subject, Action::Receive, topic)
+        self.receive_ruling(subject, topic).allowed
     }
 
-    fn rights(&self, subject: &Subject<'_>, action: Action, topic: TopicName<&str>) -> Rights {
+    /// What the rules say about publishing to a topic, for policies that are asked in turn.
+    #[must_use]
+    pub fn publish_ruling(&self, subject: &Subject<'_>, topic: TopicName<&str>) -> Ruling {
+        self.ruling(subject, Action::Publish, topic)
+    }
+
+    /// What the rules say about getting messages on a topic, for policies that are asked in turn.
+    #[must_use]
+    pub fn receive_ruling(&self, subject: &Subject<'_>, topic: TopicName<&str>) -> Ruling {
+        self.ruling(subject, Action::Receive, topic)
+    }
+
+    fn ruling(&self, subject: &Subject<'_>, action: Action, topic: TopicName<&str>) -> Ruling {
         let groups = self.groups_of(subject);
         let (mut allowed, mut open) = (Rights::NONE, Rights::ALL);
         for number in self.index.candidates(subject.username, topic) {
@@ -163,12 +175,23 @@ impl Policy {
                 }
             }
         }
-        allowed
+        Ruling { allowed, open }
     }
 
     /// Whether a client may subscribe with a filter. The share name of a shared subscription does not count.
     #[must_use]
     pub fn may_subscribe(&self, subject: &Subject<'_>, filter: &TopicFilter<&str>, qos: QoS) -> bool {
+        self.subscribe_ruling(subject, filter, qos) == Some(Effect::Allow)
+    }
+
+    /// What the rules say about a subscription; `None` if none applies.
+    #[must_use]
+    pub fn subscribe_ruling(
+        &self,
+        subject: &Subject<'_>,
+        filter: &TopicFilter<&str>,
+        qos: QoS,
+    ) -> Option<Effect> {
         let groups = self.groups_of(subject);
         let decides = |rule: &&Rule| {
             rule.is_about(Action::Subscribe)
@@ -176,7 +199,24 @@ impl Policy {
                 && rule.failing(subject, groups).is_none()
                 && rule.is_on_filter(subject, filter)
         };
-        self.rules.iter().find(decides).is_some_and(|rule| rule.effect == Effect::Allow)
+        self.rules.iter().find(decides).map(|rule| rule.effect)
+    }
+}
+
+/// What rules say about the kinds of messages on one topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ruling {
+    /// Allowed by a rule.
+    pub allowed: Rights,
+    /// Kinds that no rule is about.
+    pub open: Rights,
+}
+
+impl Ruling {
+    /// Lets another ruling decide what this one leaves open.
+    #[must_use]
+    pub fn or_else(self, next: Self) -> Self {
+        Self { allowed: self.allowed.or(next.allowed.and(self.open)), open: self.open.and(next.open) }
     }
 }
 

@@ -5,6 +5,7 @@ mod cache;
 mod file;
 mod mosquitto;
 mod text;
+mod users;
 
 use core::fmt;
 
@@ -15,6 +16,7 @@ use mosquitto::Salted;
 pub use cache::{CACHE_TIME, Cache};
 pub use file::{FileError, PasswordFile, User, set_line, without_line};
 pub(crate) use text::{base64, base64_unpadded, from_base64};
+pub use users::Users;
 
 /// What is kept of one password. Its text never appears in `Debug` output.
 #[derive(Clone, PartialEq, Eq)]

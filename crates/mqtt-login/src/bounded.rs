@@ -1,0 +1,95 @@
+//! Bounds for members that ask somebody else.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_access::login::{Answer, Applicant, Authenticator, Decision, Grant};
+use mqtt_codec::ReasonCode;
+use mqtt_session::AuthenticationMethod;
+use tokio::sync::Semaphore;
+
+/// How many questions a member that asks another service may have, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Questions under way at a time.
+    pub concurrent_max: usize,
+    /// Logins that may wait until one of those ends; more are refused with [`ReasonCode::ServerBusy`].
+    pub waiting_max: usize,
+    /// From the question to the answer, waiting included; then the login is refused with
+    /// [`ReasonCode::ServerUnavailable`].
+    pub deadline: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { concurrent_max: 32, waiting_max: 1000, deadline: Duration::from_secs(5) }
+    }
+}
+
+/// A member within bounds. Whatever it cannot answer in time is refused.
+pub struct Bounded<A> {
+    inner: A,
+    deadline: Duration,
+    /// Both those that are asked and those that wait.
+    admitted: Semaphore,
+    asking: Semaphore,
+}
+
+impl<A: Authenticator> Bounded<A> {
+    /// Puts bounds around a member.
+    #[must_use]
+    pub fn new(inner: A, bounds: Bounds) -> Self {
+        Self {
+            inner,
+            deadline: bounds.deadline,
+            admitted: Semaphore::new(bounds.concurrent_max + bounds.waiting_max),
+            asking: Semaphore::new(bounds.concurrent_max),
+        }
+    }
+
+    async fn ask(&self, applicant: &Applicant<'_>) -> Decision {
+        let Ok(_place) = self.admitted.try_acquire() else {
+            tracing::warn!(member = self.inner.name(), "too many logins wait for their answer");
+            return Decision::Deny(ReasonCode::ServerBusy);
+        };
+        let answer = async {
+            match self.asking.acquire().await {
+                Ok(_turn) => self.inner.decide(applicant).await,
+                Err(_) => Decision::Deny(ReasonCode::ServerUnavailable),
+            }
+        };
+        tokio::time::timeout(self.deadline, answer).await.unwrap_or_else(|_| {
+            tracing::warn!(member = self.inner.name(), deadline = ?self.deadline, "no answer about a login in time");
+            Decision::Deny(ReasonCode::ServerUnavailable)
+        })
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for Bounded<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bounded").field(&self.inner).finish()
+    }
+}
+
+impl<A: Authenticator> Authenticator for Bounded<A> {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn checks_names(&self) -> bool {
+        self.inner.checks_names()
+    }
+
+    fn decide<'a>(&'a self, applicant: &'a Applicant<'a>) -> Answer<'a> {
+        Box::pin(self.ask(applicant))
+    }
+
+    fn method(&self, name: &str) -> Option<Arc<dyn AuthenticationMethod>> {
+        self.inner.method(name)
+    }
+
+    fn still_admits(&self, grant: &Grant) -> bool {
+        self.inner.still_admits(grant)
+    }
+}
