@@ -12,9 +12,10 @@ use mqtt_codec::{
 };
 use mqtt_codec::{PacketId, Properties, Subscribe, Unsubscribe};
 use mqtt_session::{PACKET_BYTES_MAX, Refusal, Subscription, Violation};
+use parking_lot::Mutex;
 
 use crate::clients::Order;
-use crate::connection::{Dialogue, Injection, Refused, act_on};
+use crate::connection::{Dialogue, Injected, Injection, Refused, act_on};
 use crate::core::Core;
 
 /// A handle to the client with one identifier, made by [`Broker::client`](crate::Broker::client). The client may be
@@ -256,10 +257,23 @@ impl Client {
         version: Option<Version>,
         options: InjectOptions,
     ) -> Result<Answers, InjectError> {
-        let injection = Injection { frame, version, past_access: options.past_access };
+        let InjectOptions { past_access, make_up } = options;
+        let injection = Injection { frame, version, past_access };
         let work = move |dialogue: &mut Dialogue, now: Instant| dialogue.inject(&injection, now);
-        let answered = act_on(&self.core, &self.client_id, options.make_up, work).await;
-        match answered.ok_or(InjectError::UnknownClient)? {
+        let injected = act_on(&self.core, &self.client_id, make_up, work).await;
+        let answered = match injected.ok_or(InjectError::UnknownClient)? {
+            Injected::Answered(answered) => answered,
+            Injected::UnderReview(review) => {
+                let reviewed = Arc::new(Mutex::new(Some(review.answer().await)));
+                let work = move |dialogue: &mut Dialogue, now: Instant| {
+                    let reviewed = reviewed.lock().take().expect("a session is acted on once");
+                    dialogue.inject_reviewed(reviewed, past_access, now)
+                };
+                let answered = act_on(&self.core, &self.client_id, make_up, work).await;
+                answered.ok_or(InjectError::UnknownClient)?
+            }
+        };
+        match answered {
             Ok((bytes, version)) => Ok(Answers { bytes, version }),
             Err(Refused::Malformed(error)) => Err(InjectError::Malformed(error)),
             Err(Refused::Violation(violation)) => Err(InjectError::Violation(violation)),

@@ -294,6 +294,13 @@ impl Core {
         outcome
     }
 
+    /// Tells the hooks that a retained message goes out for a new subscription.
+    pub(crate) fn tell_replayed(&self, client_id: &str, delivery: &Delivery) {
+        let Delivery { hop, message } = delivery;
+        self.hooks
+            .tell(Events::RETAINED_REPLAYED, |hook| hook.retained_replayed(client_id, message, hop.qos));
+    }
+
     /// Tells the other nodes, if there are any, of a message published here.
     pub(crate) fn tell_peers(&self, message: &Message, qos: QoS, retain: bool) {
         if let Some(peers) = &self.peers {

@@ -10,6 +10,7 @@ use mqtt_topic::{TopicFilter, TopicName};
 use crate::access::Identity;
 use crate::clients::Away;
 use crate::core::Core;
+use crate::hooks::{Events, Restored};
 use crate::index::Member;
 use crate::outbox::Outbox;
 use crate::restrict::{identity_of, source_of};
@@ -71,9 +72,17 @@ impl Core {
 
     /// Brings the sessions back that a store has kept: all of them are away.
     pub(crate) fn restore_sessions(&self) {
+        let mut restored = Restored::default();
         for recovered in self.store.take_recovered() {
+            restored.sessions += 1;
+            restored.subscriptions += recovered.session.subscriptions().len();
+            restored.queued_messages += recovered.queue.len();
+            restored.inflight += recovered.session.unacknowledged_len();
             self.restore_session(recovered);
         }
+        let totals = self.store.retained_totals();
+        (restored.retained_messages, restored.retained_bytes) = (totals.messages, totals.bytes);
+        self.hooks.tell(Events::RESTORED, |hook| hook.restored(&restored));
         if let Some(at) = self.store.next_retained_expiry() {
             self.sweep.expect(at);
         }

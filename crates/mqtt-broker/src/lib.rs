@@ -36,7 +36,9 @@ pub use client::{
 };
 pub use connection::Peer;
 pub use drops::Dropped;
-pub use hooks::{Authentication, DisconnectCause, Events, FailureRule, Hooks, PacketVerdict, PublishVerdict};
+pub use hooks::{
+    Authentication, DisconnectCause, Events, FailureRule, Hooks, PacketVerdict, PublishVerdict, Restored,
+};
 pub use listening::{ListenerRules, ListenerSettings};
 pub use local::{
     LOCAL_CLIENT_ID, LocalClient, LocalError, LocalMessage, LocalOptions, Publication, Published, Subscribe,

@@ -65,7 +65,10 @@ impl Hooks for DelayedPublish {
             return PublishVerdict::Reject(ReasonCode::QuotaExceeded);
         }
         let publication = Publication { topic: topic.to_owned(), ..Publication::from(publish) };
-        let mut rights = LocalOptions::new(client.client_id.clone()).unprivileged();
+        let mut rights = LocalOptions::new(client.client_id.clone());
+        if !client.privileged {
+            rights = rights.unprivileged();
+        }
         if let Some(username) = &client.username {
             rights = rights.username(username.clone());
         }

@@ -34,6 +34,14 @@ pub struct Ticket {
     pub(crate) answer: Option<(PacketId, QoS)>,
 }
 
+impl Ticket {
+    /// Packet identifier and quality of service of what is to be answered; `None` at QoS 0.
+    #[must_use]
+    pub fn awaits(&self) -> Option<(PacketId, QoS)> {
+        self.answer
+    }
+}
+
 impl<'a> InboundPublish<'a> {
     pub(crate) fn new(publish: &Publish<'a>, topic: TopicName<&'a str>, now: Instant) -> Self {
         let interval_s =
@@ -50,7 +58,21 @@ impl<'a> InboundPublish<'a> {
         }
     }
 
-    /// Packet identifier; `None` at QoS 0.
+    /// A message that no packet brought: one of the program that the broker runs in.
+    #[must_use]
+    pub fn without_packet(
+        topic: TopicName<&'a str>,
+        qos: QoS,
+        retain: bool,
+        payload: &'a [u8],
+        properties: Properties<'a>,
+        now: Instant,
+    ) -> Self {
+        let expires_at = expiry(properties.message_expiry_interval_s(), now);
+        Self { topic, qos, retain, dup: false, payload, properties, expires_at, packet_id: None }
+    }
+
+    /// Packet identifier; `None` at QoS 0, and for a message that no packet brought.
     #[must_use]
     pub fn packet_id(&self) -> Option<PacketId> {
         self.packet_id

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use mqtt_codec::{Auth, Framing, Packet, QoS, ReasonCode, Version, decode, frame};
-use mqtt_session::{Completed, DropReason, Exchange, PACKET_BYTES_MAX, Protocol, Received, Step, Violation};
+use mqtt_codec::{Auth, Framing, Packet, PacketId, QoS, ReasonCode, Version, decode, frame};
+use mqtt_session::{
+    Completed, DropReason, Exchange, PACKET_BYTES_MAX, Protocol, Received, Step, Ticket, Violation,
+};
 
 use super::End;
-use super::hooked;
-use super::publisher::Publisher;
+use super::hooked::{self, Handled};
+use super::publisher::{Publisher, publisher};
 use super::rate::Meter;
 use super::replay::Replays;
+use super::reviewing::Review;
 use crate::access::Identity;
 use crate::clients::Handle;
 use crate::core::Core;
@@ -44,11 +47,15 @@ pub(crate) struct Dialogue {
     pub(super) tally: Tally,
     /// Messages in the outbox that came before its owner's rights were last looked at.
     pub(super) unchecked: usize,
+    /// Whether the hooks know that messages wait for acknowledgements.
+    pub(super) is_exhausted: bool,
     /// Only for those clients that have any.
     pub(super) bounds: Option<Box<Bounds>>,
     /// What has to be stored; made when there is something.
     pub(super) keeping: Option<Box<Keeping>>,
     pub(super) end: Option<End>,
+    /// A question to hooks that take their time.
+    pub(super) review: Option<Box<Review>>,
 }
 
 /// What is limited for one client.
@@ -127,8 +134,19 @@ impl Dialogue {
         self.handle_packet(packet, now, out)
     }
 
-    #[inline]
-    pub(super) fn handle_packet(
+    /// As [`handle_packet`](Self::handle_packet), for packets that did not come straight from the wire.
+    #[inline(never)]
+    pub(super) fn handle_packet_apart(
+        &mut self,
+        packet: Packet<'_>,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Violation> {
+        self.handle_packet(packet, now, out)
+    }
+
+    #[inline(always)]
+    fn handle_packet(
         &mut self,
         packet: Packet<'_>,
         now: Instant,
@@ -144,30 +162,13 @@ impl Dialogue {
         }
         match self.protocol.receive(packet, now, out)? {
             Received::Publish(publish) => {
-                let publisher = self.publisher.get_or_insert_with(|| {
-                    let refusals_are_heard = version == Version::V5;
-                    let (core, identity) = (self.core.clone(), self.identity.clone());
-                    Box::new(Publisher::new(core, identity, self.outbox.key, refusals_are_heard))
-                });
-                let reason = hooked::publish(&self.core, &self.identity, publisher, &publish, now);
-                if publisher.is_unstored && version < Version::V5 && publish.packet_id().is_some() {
-                    // What an acknowledgement before MQTT 5 says is that the message is kept [MQTT3-3.3.5-2].
-                    return Err(Violation::new(reason, "3.3.5"));
-                }
-                if self.core.is_durable {
-                    let transaction = &mut publisher.touched.transaction;
-                    let exactly_once = publish.qos == QoS::ExactlyOnce && !reason.is_error();
-                    let received = publish.packet_id().filter(|_| exactly_once).zip(self.outbox.kept);
-                    if received.is_some() || !transaction.is_empty() {
-                        let keeping = self.keeping.get_or_insert_default();
-                        keeping.transaction.append(transaction);
-                        if let Some((packet_id, session)) = received {
-                            keeping.transaction.received(session, packet_id);
-                        }
-                    }
-                }
+                let (core, identity) = (&self.core, &self.identity);
+                let publisher = publisher(&mut self.publisher, core, identity, &self.outbox, version);
                 let ticket = publish.ticket();
-                self.protocol.answer_publish(ticket, reason, out);
+                match hooked::publish(core, identity, publisher, &publish, now) {
+                    Handled::Answered(reason) => self.acknowledge(ticket, reason, out)?,
+                    Handled::UnderReview(review) => self.review = Some(review),
+                }
             }
             Received::Completed(completed) => self.on_completed(&completed),
             Received::Subscribe(subscribe) => self.on_subscribe(&subscribe, out),
@@ -177,6 +178,37 @@ impl Dialogue {
             // The last three answer packets that a broker never sends; the protocol refuses them before.
             Received::Nothing | Received::Suback(_) | Received::Unsuback(_) | Received::Pingresp => {}
         }
+        Ok(())
+    }
+
+    /// Answers a message that was handed over or refused, and notes what has to be stored of it.
+    #[inline(always)]
+    pub(super) fn acknowledge(
+        &mut self,
+        ticket: Ticket,
+        reason: ReasonCode,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Violation> {
+        if let Some(publisher) = &mut self.publisher {
+            if publisher.is_unstored && self.protocol.version() < Version::V5 && ticket.awaits().is_some() {
+                // What an acknowledgement before MQTT 5 says is that the message is kept [MQTT3-3.3.5-2].
+                return Err(Violation::new(reason, "3.3.5"));
+            }
+            if self.core.is_durable {
+                let transaction = &mut publisher.touched.transaction;
+                let awaits_pubrel =
+                    |(_, qos): &(PacketId, QoS)| *qos == QoS::ExactlyOnce && !reason.is_error();
+                let received = ticket.awaits().filter(awaits_pubrel).zip(self.outbox.kept);
+                if received.is_some() || !transaction.is_empty() {
+                    let keeping = self.keeping.get_or_insert_default();
+                    keeping.transaction.append(transaction);
+                    if let Some(((packet_id, _), session)) = received {
+                        keeping.transaction.received(session, packet_id);
+                    }
+                }
+            }
+        }
+        self.protocol.answer_publish(ticket, reason, out);
         Ok(())
     }
 

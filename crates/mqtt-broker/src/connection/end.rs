@@ -36,9 +36,11 @@ impl Connection {
             && dialogue.protocol.version() == Version::V5
         {
             let (text, reference) = (farewell.text.as_deref(), farewell.server_reference.as_deref());
-            let before = link.writer.pending_bytes();
-            dialogue.protocol.send_disconnect(farewell.reason, text, reference, link.writer.buffer());
-            dialogue.tally.packets_sent += u64::from(link.writer.pending_bytes() > before);
+            let out = link.writer.buffer();
+            let before = out.len();
+            dialogue.protocol.send_disconnect(farewell.reason, text, reference, out);
+            dialogue.show(out, before);
+            dialogue.tally.packets_sent += u64::from(out.len() > before);
         }
         // Whatever was collected when it ended still goes to its receivers.
         dialogue.burst_over(dialogue.core.now(), answered_to);

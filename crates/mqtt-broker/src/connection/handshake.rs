@@ -246,6 +246,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         },
     };
     let out = link.writer.buffer();
+    let answered_from = out.len();
     let admitted = opening.write_connack(policy, session_present, authentication_data.as_deref(), out);
     link.reader.set_frame_bytes_max(policy.ours.maximum_packet_size_bytes);
     let now = core.now();
@@ -284,10 +285,14 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         batch: Vec::new(),
         tally,
         unchecked: 0,
+        is_exhausted: false,
         bounds: bounds.boxed(),
         keeping,
         end: None,
+        review: None,
     };
+    dialogue.tell_sent(out, resumed_from, Events::RESENT);
+    dialogue.show(out, answered_from);
     if session_present {
         dialogue.recheck_session();
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_codec::{DecodeError, Packet, Version, decode};
+use mqtt_codec::{DecodeError, Version, decode};
 use mqtt_session::{Opening, Protocol, Session, TheirLimits, Violation};
 use tokio::sync::oneshot;
 
@@ -12,6 +12,7 @@ use super::End;
 use super::dialogue::{Dialogue, Tally};
 use super::end::{give_back, settle};
 use super::handshake::new_session;
+use super::reviewing::{Review, Reviewed};
 use crate::access::Identity;
 use crate::clients::{Act, HandedOver, Handle, Order};
 use crate::core::Core;
@@ -200,40 +201,77 @@ fn lent(core: &Arc<Core>, mut opening: Opening, kept: HandedOver, handle: Arc<Ha
         batch: Vec::new(),
         tally: Tally::default(),
         unchecked: 0,
+        is_exhausted: false,
         bounds: None,
         keeping: None,
         end: None,
+        review: None,
     }
+}
+
+/// What an injected packet led to so far.
+pub(crate) enum Injected {
+    Answered(Answered),
+    /// Hooks that take their time are asked, and the session is free meanwhile.
+    UnderReview(Box<Review>),
 }
 
 impl Dialogue {
     /// Handles a packet as if the client had sent it. The answers go to whoever injected it.
-    pub(crate) fn inject(&mut self, injection: &Injection, now: Instant) -> Answered {
+    pub(crate) fn inject(&mut self, injection: &Injection, now: Instant) -> Injected {
         let version = injection.version.unwrap_or(self.protocol.version());
-        let packet = decode(&injection.frame, version).map_err(Refused::Malformed)?;
+        let packet = match decode(&injection.frame, version) {
+            Ok(packet) => packet,
+            Err(error) => return Injected::Answered(Err(Refused::Malformed(error))),
+        };
         self.tally.packets_received += 1;
+        let own = self.review.take();
+        let answered = self.as_injected(injection.past_access, now, |dialogue, answers| {
+            if injection.past_access {
+                dialogue.handle_packet_apart(packet, now, answers)
+            } else {
+                dialogue.handle_inspected(packet, now, answers)
+            }
+        });
+        match std::mem::replace(&mut self.review, own) {
+            Some(review) if answered.is_ok() => Injected::UnderReview(review),
+            _ => Injected::Answered(answered),
+        }
+    }
+
+    /// Goes on with a packet that hooks were asked about.
+    pub(crate) fn inject_reviewed(
+        &mut self,
+        reviewed: Reviewed,
+        past_access: bool,
+        now: Instant,
+    ) -> Answered {
+        self.as_injected(past_access, now, |dialogue, answers| dialogue.conclude(reviewed, now, answers))
+    }
+
+    fn as_injected(
+        &mut self,
+        past_access: bool,
+        now: Instant,
+        handle: impl FnOnce(&mut Self, &mut Vec<u8>) -> Result<(), Violation>,
+    ) -> Answered {
         let mut answers = Vec::new();
-        let handled = if injection.past_access {
-            self.handle_privileged(packet, now, &mut answers)
+        let handled = if past_access {
+            self.as_privileged(now, |dialogue| handle(dialogue, &mut answers))
         } else {
-            self.handle_inspected(packet, now, &mut answers)
+            handle(self, &mut answers)
         };
         handled.map_err(Refused::Violation)?;
         Ok((answers, self.protocol.version()))
     }
 
     /// The paths of topics that a client knows say whether it may take them, so this takes none of them.
-    fn handle_privileged(
-        &mut self,
-        packet: Packet<'_>,
-        now: Instant,
-        answers: &mut Vec<u8>,
-    ) -> Result<(), Violation> {
+    fn as_privileged<T>(&mut self, now: Instant, act: impl FnOnce(&mut Self) -> T) -> T {
         let own = (self.identity.clone(), self.publisher.take());
         self.identity = Arc::new(Identity { privileged: true, ..(*self.identity).clone() });
-        let handled = self.handle_packet(packet, now, answers);
+        let done = act(self);
         self.burst_over(now, 0);
         (self.identity, self.publisher) = own;
-        handled
+        done
     }
 }

@@ -10,6 +10,7 @@ mod publisher;
 mod rate;
 mod recheck;
 mod replay;
+mod reviewing;
 mod run;
 mod sending;
 mod subscribing;
@@ -33,7 +34,7 @@ use crate::core::Core;
 use crate::hooks::{Events, Hooks};
 use crate::listening::ListenerRules;
 pub(crate) use dialogue::Dialogue;
-pub(crate) use injecting::{Injection, Refused, act_on};
+pub(crate) use injecting::{Injected, Injection, Refused, act_on};
 pub(crate) use paths::refuse_publish;
 pub(crate) use rate::Rates;
 pub(crate) use replay::{Next, Replay, Replays};
@@ -230,7 +231,7 @@ impl Connection {
     fn poll_input(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Link { stream, reader, writer } = &mut self.link;
         let dialogue = &mut self.dialogue;
-        if !dialogue.may_read(cx, now) {
+        if dialogue.poll_review(cx, now, writer.buffer()).is_pending() || !dialogue.may_read(cx, now) {
             dialogue.protocol.excuse_silence(now);
             return false;
         }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_codec::{QoS, ReasonCode};
+use mqtt_codec::{QoS, ReasonCode, Version};
 use mqtt_session::{DropReason, InboundPublish, is_batchable};
 
 use mqtt_store::Source;
@@ -14,6 +14,7 @@ use super::run::Run;
 use crate::access::Identity;
 use crate::core::{Core, Touched};
 use crate::index::Route;
+use crate::outbox::Outbox;
 use crate::restrict::source_of;
 
 /// The publishing half of a client.
@@ -161,6 +162,21 @@ impl Publisher {
         self.paths.trim();
         self.core.settle(&mut self.touched);
     }
+}
+
+/// The publishing half of a client, made with its first message.
+#[inline]
+pub(super) fn publisher<'a>(
+    made: &'a mut Option<Box<Publisher>>,
+    core: &Arc<Core>,
+    identity: &Arc<Identity>,
+    outbox: &Outbox,
+    version: Version,
+) -> &'a mut Publisher {
+    made.get_or_insert_with(|| {
+        let refusals_are_heard = version == Version::V5;
+        Box::new(Publisher::new(core.clone(), identity.clone(), outbox.key, refusals_are_heard))
+    })
 }
 
 /// Whether a session that outlives its connections may get it.

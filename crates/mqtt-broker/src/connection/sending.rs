@@ -9,6 +9,7 @@ use mqtt_store::Retained;
 use super::WRITE_BYTES_HIGH;
 use super::dialogue::Dialogue;
 use super::replay::Next;
+use crate::hooks::Events;
 use crate::outbox::Taken;
 
 impl Dialogue {
@@ -19,6 +20,7 @@ impl Dialogue {
         if self.protocol.is_resending() {
             let dropped = self.protocol.continue_resending(now, out);
             self.count_undeliverable(dropped);
+            self.tell_sent(out, filled_from, Events::RESENT);
             if out.len() > filled_from {
                 self.outbox.note_progress(now);
                 self.tally.count_sent(&out[filled_from..], self.protocol.version());
@@ -29,7 +31,9 @@ impl Dialogue {
                 return resent; // the window is closed: everything else waits behind
             }
         }
+        let sent_from = out.len();
         let taken = self.fill_from_replays(now, out) && self.fill_from_outbox(now, out);
+        self.tell_sent(out, sent_from, Events::SENT);
         let filled = taken || out.len() > filled_from;
         self.show(out, filled_from);
         filled
@@ -67,6 +71,9 @@ impl Dialogue {
                 return false;
             }
             replay.advance();
+            if self.core.hooks.wants(Events::RETAINED_REPLAYED) {
+                self.core.tell_replayed(&self.identity.client_id, &delivery);
+            }
             self.send(delivery, now, out);
             self.outbox.note_progress(now);
         }
@@ -79,6 +86,9 @@ impl Dialogue {
         let mut batch = std::mem::take(&mut self.batch);
         self.outbox.take(window, WRITE_BYTES_HIGH, &self.core.outbox_limits, now, &mut batch);
         let taken = !batch.is_empty();
+        if self.core.hooks.wants(Events::PACKET_IDS_EXHAUSTED) {
+            self.tell_exhausted(window);
+        }
         for taken in batch.drain(..) {
             match taken {
                 _ if self.unchecked > 0 && !self.may_get(&taken) => {}

@@ -2,12 +2,16 @@
 
 use std::borrow::Cow;
 
-use mqtt_codec::{QoS, ReasonCode, ReasonCodesBuf, RetainHandling, Subscribe, SubscribeFilter, Unsubscribe};
+use mqtt_codec::{
+    QoS, ReasonCode, ReasonCodesBuf, RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions,
+    Unsubscribe,
+};
 use mqtt_session::Subscription;
 use mqtt_topic::TopicFilter;
 
 use super::dialogue::Dialogue;
 use super::replay::Replay;
+use super::reviewing::{Entry, Review, ReviewedSubscribe};
 use crate::access::Identity;
 use crate::core::Core;
 use crate::hooks::{Events, Hooks};
@@ -17,16 +21,43 @@ impl Dialogue {
     /// Decides on each filter and answers ([MQTT-3.8.4-1], [MQTT-3.8.4-5]).
     pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe<'_>, out: &mut Vec<u8>) {
         let identifier = subscribe.properties.subscription_identifiers().next();
+        if self.core.hooks.wants(Events::REVIEW_SUBSCRIBE) {
+            let entries = subscribe.filters.iter().map(|entry| self.ask_about(&entry)).collect();
+            let subscribe = ReviewedSubscribe { packet_id: subscribe.packet_id, identifier, entries };
+            self.review = Some(Review::of_subscribe(&self.core, &self.identity, subscribe));
+            return;
+        }
         let mut reasons = ReasonCodesBuf::new();
         for entry in subscribe.filters.iter() {
-            let reason = self.subscribe_one(&entry, identifier).unwrap_or_else(|refusal| {
-                let telling = self.core.settings.topics.denial_reveals_reason;
-                if telling { refusal } else { ReasonCode::UnspecifiedError }
-            });
-            reasons.push(reason);
+            let decided = self.subscribe_one(&entry, identifier);
+            reasons.push(self.said(decided));
         }
         // Every filter is in the index by now, and its retained messages follow this answer.
         self.protocol.send_suback(subscribe.packet_id, reasons.as_reasons(), out);
+    }
+
+    fn ask_about(&self, entry: &SubscribeFilter<'_>) -> Entry {
+        let (mut filter, mut options) = (entry.filter.to_owned(), entry.options);
+        let asked = self.core.hooks.subscribe(&self.identity, &mut filter, &mut options);
+        Entry { filter, options, asked }
+    }
+
+    /// Subscribes with what hooks that took their time have made of the filters.
+    pub(super) fn conclude_subscribe(&mut self, subscribe: ReviewedSubscribe, out: &mut Vec<u8>) {
+        let mut reasons = ReasonCodesBuf::new();
+        for Entry { filter, options, asked } in subscribe.entries {
+            let decided = asked.and_then(|()| self.subscribe_with(&filter, options, subscribe.identifier));
+            reasons.push(self.said(decided));
+        }
+        self.protocol.send_suback(subscribe.packet_id, reasons.as_reasons(), out);
+    }
+
+    /// What a SUBACK says of a filter.
+    fn said(&self, decided: Result<ReasonCode, ReasonCode>) -> ReasonCode {
+        decided.unwrap_or_else(|refusal| {
+            let telling = self.core.settings.topics.denial_reveals_reason;
+            if telling { refusal } else { ReasonCode::UnspecifiedError }
+        })
     }
 
     fn subscribe_one(
@@ -38,7 +69,16 @@ impl Dialogue {
         if self.core.hooks.wants(Events::SUBSCRIBE) {
             self.core.hooks.subscribe(&self.identity, text.to_mut(), &mut options)?;
         }
-        let filter = TopicFilter::parse(&*text).map_err(|_| ReasonCode::TopicFilterInvalid)?;
+        self.subscribe_with(&text, options, identifier)
+    }
+
+    fn subscribe_with(
+        &mut self,
+        text: &str,
+        mut options: SubscriptionOptions,
+        identifier: Option<u32>,
+    ) -> Result<ReasonCode, ReasonCode> {
+        let filter = TopicFilter::parse(text).map_err(|_| ReasonCode::TopicFilterInvalid)?;
         options.qos = options.qos.min(self.core.settings.policy.maximum_qos); // [MQTT-3.8.4-7]
         self.check_filter(&filter, options.qos)?;
         let subscription = Subscription { options, identifier };

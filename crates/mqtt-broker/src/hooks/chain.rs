@@ -1,5 +1,6 @@
 //! All hooks of a broker, in their order.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,11 +20,13 @@ use crate::{Peer, Publication};
 #[derive(Debug, Default)]
 pub(crate) struct Chain {
     entries: Vec<Entry>,
+    /// Those that are asked about each message.
+    publishing: Box<[Entry]>,
     /// What any of them wants.
     wanted: Events,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     hook: Arc<dyn Hooks>,
     events: Events,
@@ -46,6 +49,19 @@ pub(crate) enum PacketRuling {
     Reject(ReasonCode),
 }
 
+/// What the first hook that did not simply pass a message said of it; `None` if it panicked.
+pub(crate) struct Objection {
+    place: usize,
+    verdict: Option<PublishVerdict>,
+}
+
+impl Objection {
+    #[cold]
+    fn new(place: usize, verdict: Option<PublishVerdict>) -> Box<Self> {
+        Box::new(Self { place, verdict })
+    }
+}
+
 /// What a hook that fails closed makes of a question.
 const FAILED: ReasonCode = ReasonCode::ImplementationSpecificError;
 
@@ -57,7 +73,9 @@ impl Chain {
         });
         let entries: Vec<Entry> = entries.collect();
         let wanted = entries.iter().fold(Events::NONE, |wanted, entry| wanted | entry.events);
-        Self { entries, wanted }
+        let asked = |entry: &&Entry| entry.events.contains(Events::PUBLISH);
+        let publishing = entries.iter().filter(asked).cloned().collect();
+        Self { entries, publishing, wanted }
     }
 
     /// Whether any hook wants this event.
@@ -134,16 +152,53 @@ impl Chain {
         Ok(())
     }
 
+    /// Asks about a message; `None` if every hook passes it. One guard against panics serves for all of them.
+    #[inline(never)]
+    pub(crate) fn object(&self, client: &Identity, publish: &InboundPublish<'_>) -> Option<Box<Objection>> {
+        let (place, verdict) = (Cell::new(0), Cell::new(PublishVerdict::Pass));
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            for entry in &self.publishing {
+                match entry.hook.publish(client, publish) {
+                    PublishVerdict::Pass => place.set(place.get() + 1),
+                    other => {
+                        verdict.set(other);
+                        return false;
+                    }
+                }
+            }
+            true
+        }));
+        match asked {
+            Ok(true) => None,
+            asked => Some(Objection::new(place.get(), asked.is_ok().then(|| verdict.take()))),
+        }
+    }
+
+    /// What becomes of a message.
     pub(crate) fn publish(&self, client: &Identity, publish: &InboundPublish<'_>, now: Instant) -> Ruling {
+        match self.object(client, publish) {
+            None => Ruling::Pass,
+            Some(objection) => self.rule(client, publish, *objection, now),
+        }
+    }
+
+    /// What becomes of a message after an objection: the other hooks are asked as well.
+    #[cold]
+    pub(crate) fn rule(
+        &self,
+        client: &Identity,
+        publish: &InboundPublish<'_>,
+        Objection { place, mut verdict }: Objection,
+        now: Instant,
+    ) -> Ruling {
         let mut rewritten: Option<Box<Publication>> = None;
-        for entry in self.wanting(Events::PUBLISH) {
-            let verdict = match &rewritten {
-                None => entry.call(|hook| hook.publish(client, publish)),
-                Some(publication) => match rewrite(publish, publication, now) {
-                    Some(publish) => entry.call(|hook| hook.publish(client, &publish)),
-                    None => return Ruling::Reject(FAILED),
-                },
-            };
+        let (objecting, others) = self.publishing[place..].split_first().expect("one has objected");
+        if verdict.is_none() {
+            objecting.note_panic();
+        }
+        let mut entry = objecting;
+        let mut others = others.iter();
+        loop {
             match verdict {
                 Some(PublishVerdict::Pass) => {}
                 Some(PublishVerdict::Rewrite(publication))
@@ -157,8 +212,53 @@ impl Chain {
                 _ if entry.rule.refuse => return Ruling::Reject(FAILED),
                 _ => {}
             }
+            let Some(next) = others.next() else { break };
+            entry = next;
+            let changed = rewritten.as_deref().and_then(|publication| rewrite(publish, publication, now));
+            verdict = entry.call(|hook| hook.publish(client, changed.as_ref().unwrap_or(publish)));
         }
         rewritten.map_or(Ruling::Pass, Ruling::Rewritten)
+    }
+
+    /// Asks those that take their time about a message: what to publish, if anything.
+    pub(crate) async fn review_publish(
+        &self,
+        client: &Identity,
+        mut publication: Publication,
+    ) -> Result<Option<Publication>, ReasonCode> {
+        let qos = publication.qos;
+        for entry in self.wanting(Events::REVIEW_PUBLISH) {
+            match entry.wait(|hook| hook.review_publish(client, &publication)).await {
+                Some(PublishVerdict::Pass) => {}
+                Some(PublishVerdict::Rewrite(changed)) if TopicName::parse(&*changed.topic).is_ok() => {
+                    publication = Publication { qos, ..*changed };
+                }
+                Some(PublishVerdict::Swallow) => return Ok(None),
+                Some(PublishVerdict::Reject(reason)) if reason.is_error() => return Err(reason),
+                _ if entry.rule.refuse => return Err(FAILED),
+                _ => {}
+            }
+        }
+        Ok(Some(publication))
+    }
+
+    /// Asks those that take their time about a filter.
+    pub(crate) async fn review_subscribe(
+        &self,
+        client: &Identity,
+        filter: &mut String,
+        options: &mut SubscriptionOptions,
+    ) -> Result<(), ReasonCode> {
+        for entry in self.wanting(Events::REVIEW_SUBSCRIBE) {
+            let mut changed = (filter.clone(), *options);
+            match entry.wait(|hook| hook.review_subscribe(client, &mut changed.0, &mut changed.1)).await {
+                Some(answer) => error_only(answer)?,
+                None if entry.rule.refuse => return Err(FAILED),
+                None => continue,
+            }
+            (*filter, *options) = changed;
+        }
+        Ok(())
     }
 
     pub(crate) fn received(&self, client: &Identity, packet: &Packet<'_>) -> PacketRuling {

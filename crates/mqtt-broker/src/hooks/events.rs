@@ -8,7 +8,7 @@ use core::ops::BitOr;
 /// assert!(wanted.contains(Events::PUBLISH) && !wanted.contains(Events::CONNECT));
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Events(u32);
+pub struct Events(u64);
 
 macro_rules! events {
     ($($(#[$doc:meta])* $name:ident = $bit:literal;)*) => {
@@ -73,11 +73,31 @@ events! {
     WILL = 24;
     /// [`Hooks::will_sent`](super::Hooks::will_sent)
     WILL_SENT = 25;
+    /// [`Hooks::restored`](super::Hooks::restored)
+    RESTORED = 26;
+    /// [`Hooks::retained_replayed`](super::Hooks::retained_replayed)
+    RETAINED_REPLAYED = 27;
+    /// [`Hooks::sent`](super::Hooks::sent)
+    SENT = 28;
+    /// [`Hooks::resent`](super::Hooks::resent)
+    RESENT = 29;
+    /// [`Hooks::packet_ids_exhausted`](super::Hooks::packet_ids_exhausted)
+    PACKET_IDS_EXHAUSTED = 30;
+    /// [`Hooks::review_publish`](super::Hooks::review_publish)
+    REVIEW_PUBLISH = 31;
+    /// [`Hooks::review_subscribe`](super::Hooks::review_subscribe)
+    REVIEW_SUBSCRIBE = 32;
 }
 
 impl Events {
     /// No event.
     pub const NONE: Self = Self(0);
+
+    /// These and the others; as `|`, for constants.
+    #[must_use]
+    pub const fn or(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
 
     /// Whether all events of `other` are among these.
     #[must_use]

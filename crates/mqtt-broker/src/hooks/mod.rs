@@ -6,12 +6,12 @@ mod events;
 use std::fmt;
 use std::time::Duration;
 
-use mqtt_codec::{Packet, QoS, ReasonCode, SubscriptionOptions};
+use mqtt_codec::{Packet, Publish, QoS, ReasonCode, SubscriptionOptions};
 use mqtt_session::{DropReason, InboundPublish, Message, Opening, Refusal};
 
 use crate::access::{Identity, Login};
 use crate::{Answer, Broker, MetricsSnapshot, Peer, Publication};
-pub(crate) use chain::{Chain, PacketRuling, Ruling, rewrite};
+pub(crate) use chain::{Chain, Objection, PacketRuling, Ruling, rewrite};
 pub use events::Events;
 
 /// Code that is asked and told about what happens in a broker. Every method but [`interests`](Self::interests) has a
@@ -50,6 +50,12 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     /// What counts when a question is not answered in time or a method panics.
     fn failure_rule(&self) -> FailureRule {
         FailureRule::default()
+    }
+
+    /// What a store had kept is back, before anybody can connect. Called once at each start, with zeros where nothing
+    /// was kept.
+    fn restored(&self, restored: &Restored) {
+        let _ = restored;
     }
 
     /// The broker listens. A hook that keeps the handle should give it up in [`stopped`](Self::stopped).
@@ -119,10 +125,9 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
         PacketVerdict::Pass
     }
 
-    /// A packet is about to be written to a client that was admitted: everything but the CONNACK, the broker's own
-    /// DISCONNECT and repetitions at the start of a connection. While a hook wants this event, each packet is decoded
-    /// again. May replace it. Ignoring one that the client has to acknowledge
-    /// leaves it unacknowledged until the client comes back.
+    /// A packet is about to be written to a client that was admitted, from its CONNACK to the broker's own DISCONNECT.
+    /// While a hook wants this event, each packet is decoded again. May replace it. Ignoring one that the client has to
+    /// acknowledge leaves it unacknowledged until the client comes back.
     fn packet_sending(&self, client: &Identity, packet: &Packet<'_>) -> PacketVerdict {
         let _ = (client, packet);
         PacketVerdict::Pass
@@ -141,6 +146,22 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     ) -> Result<(), ReasonCode> {
         let _ = (client, filter, options);
         Ok(())
+    }
+
+    /// As [`subscribe`](Self::subscribe), for an answer that takes time: asked when that one has passed in all hooks,
+    /// filter by filter. Until it is there nothing more is read from this client; nobody else waits. What a hook changed
+    /// before it refused, panicked or came too late is forgotten.
+    ///
+    /// # Errors
+    /// What the SUBACK says instead.
+    fn review_subscribe<'a>(
+        &'a self,
+        client: &'a Identity,
+        filter: &'a mut String,
+        options: &'a mut SubscriptionOptions,
+    ) -> Answer<'a, Result<(), ReasonCode>> {
+        let _ = (client, filter, options);
+        Box::pin(std::future::ready(Ok(())))
     }
 
     /// A client has subscribed.
@@ -162,10 +183,24 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
         let _ = (client, filter);
     }
 
-    /// A client publishes. Messages of the program's own clients, wills and `$SYS` are not asked about. May rewrite the message, take it without passing it on, or refuse it.
+    /// A client publishes, be it connected or inside the program ([`LocalClient`](crate::LocalClient), unless it was
+    /// made [past all hooks](crate::LocalOptions::past_hooks)). Wills and `$SYS` are not asked about. May rewrite the
+    /// message, take it without passing it on, or refuse it.
     fn publish(&self, client: &Identity, publish: &InboundPublish<'_>) -> PublishVerdict {
         let _ = (client, publish);
         PublishVerdict::Pass
+    }
+
+    /// As [`publish`](Self::publish), for an answer that takes time: asked when that one has passed in all hooks. Until
+    /// it is there the message is not acknowledged and nothing more is read from this client; nobody else waits. Each
+    /// message is copied for it.
+    fn review_publish<'a>(
+        &'a self,
+        client: &'a Identity,
+        publication: &'a Publication,
+    ) -> Answer<'a, PublishVerdict> {
+        let _ = (client, publication);
+        Box::pin(std::future::ready(PublishVerdict::Pass))
     }
 
     /// A client's message was taken; `reason` is what its acknowledgement says.
@@ -195,6 +230,28 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
         let _ = messages;
     }
 
+    /// A retained message was sent for a new subscription.
+    fn retained_replayed(&self, client_id: &str, message: &Message, qos: QoS) {
+        let _ = (client_id, message, qos);
+    }
+
+    /// A message above QoS 0 was written to a client for the first time. While a hook wants this event, what is sent is
+    /// decoded again.
+    fn sent(&self, client: &Identity, publish: &Publish<'_>) {
+        let _ = (client, publish);
+    }
+
+    /// A PUBLISH or PUBREL was repeated for a client that came back ([MQTT-4.4.0-1]).
+    fn resent(&self, client: &Identity, packet: &Packet<'_>) {
+        let _ = (client, packet);
+    }
+
+    /// Messages above QoS 0 wait for a client that has as many under way as it takes, its Receive Maximum or all
+    /// 65,535 packet identifiers: they are sent when it acknowledges. Told once, until the client has made room.
+    fn packet_ids_exhausted(&self, client: &Identity, inflight: usize) {
+        let _ = (client, inflight);
+    }
+
     /// A client has acknowledged the message with this packet identifier to the end, or refused it.
     fn acknowledged(&self, client: &Identity, packet_id: u16, reason: ReasonCode) {
         let _ = (client, packet_id, reason);
@@ -210,6 +267,24 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     fn will_sent(&self, client_id: &str, message: &Message) {
         let _ = (client_id, message);
     }
+}
+
+/// What a store had kept over a start of the broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Restored {
+    /// Sessions, all of clients that are away now.
+    pub sessions: usize,
+    /// Their subscriptions.
+    pub subscriptions: usize,
+    /// Messages that wait in their queues.
+    pub queued_messages: usize,
+    /// Messages that were sent to them and not acknowledged to the end.
+    pub inflight: usize,
+    /// Retained messages.
+    pub retained_messages: usize,
+    /// Bytes of the retained messages.
+    pub retained_bytes: usize,
 }
 
 /// What counts when a hook does not answer in time or panics.

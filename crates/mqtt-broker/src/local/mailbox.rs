@@ -169,6 +169,9 @@ impl Subscription {
         match replay.peek(&*self.shared.core.store, self.shared.key, &|_, _| true, now) {
             Ok(Next::Message(delivery)) => {
                 replay.advance();
+                if !self.shared.past_hooks {
+                    self.shared.core.tell_replayed(&self.shared.identity.client_id, &delivery);
+                }
                 Some(Poll::Ready(delivery))
             }
             Ok(Next::Pause) => Some(Poll::Pending),

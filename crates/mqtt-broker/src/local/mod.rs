@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use crate::ListenerRules;
 use crate::access::Identity;
 use crate::core::Core;
+use crate::hooks::Events;
 pub use error::LocalError;
 use mailbox::Mailbox;
 pub use mailbox::Subscription;
@@ -50,6 +51,7 @@ pub struct LocalOptions {
     username: Option<Arc<str>>,
     address: Option<SocketAddr>,
     privileged: bool,
+    past_hooks: bool,
 }
 
 /// The local clients of a broker, to end their subscriptions when it stops.
@@ -61,6 +63,8 @@ pub(crate) struct Shared {
     identity: Arc<Identity>,
     /// Names it as a publisher, for No Local.
     key: u64,
+    /// Whether hooks are neither asked nor told about what it does.
+    past_hooks: bool,
     mailboxes: Mutex<HashMap<Box<str>, Vec<Arc<Mailbox>>>>,
     requests: AtomicU64,
 }
@@ -69,7 +73,8 @@ impl LocalOptions {
     /// A privileged client with this identifier: no access rule and no topic restriction applies to it.
     #[must_use]
     pub fn new(client_id: impl Into<Arc<str>>) -> Self {
-        Self { client_id: client_id.into(), username: None, address: None, privileged: true }
+        let (client_id, username, address) = (client_id.into(), None, None);
+        Self { client_id, username, address, privileged: true, past_hooks: false }
     }
 
     /// The user name that access rules see.
@@ -93,11 +98,26 @@ impl LocalOptions {
         self.privileged = false;
         self
     }
+
+    /// Hooks are neither asked nor told about what it publishes and subscribes to: for a hook's own messages, which it
+    /// would be asked about again.
+    #[must_use]
+    pub fn past_hooks(mut self) -> Self {
+        self.past_hooks = true;
+        self
+    }
+}
+
+impl Shared {
+    /// Whether hooks are to be asked or told of this event.
+    fn is_hooked(&self, event: Events) -> bool {
+        self.core.hooks.wants(event) && !self.past_hooks
+    }
 }
 
 impl LocalClient {
     pub(crate) fn new(core: Arc<Core>, options: LocalOptions) -> Self {
-        let LocalOptions { client_id, username, address, privileged } = options;
+        let LocalOptions { client_id, username, address, privileged, past_hooks } = options;
         let rules = ListenerRules { name: "local".into(), ..ListenerRules::default() };
         let identity = Identity {
             client_id,
@@ -111,7 +131,7 @@ impl LocalClient {
         let identity = Arc::new(identity);
         let key = core.index.new_key();
         let (mailboxes, requests) = (Mutex::default(), AtomicU64::new(0));
-        let shared = Arc::new(Shared { core, identity, key, mailboxes, requests });
+        let shared = Arc::new(Shared { core, identity, key, past_hooks, mailboxes, requests });
         shared.core.locals.add(&shared);
         Self { shared }
     }

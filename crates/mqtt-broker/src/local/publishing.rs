@@ -1,18 +1,20 @@
 //! How a local client publishes.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use mqtt_codec::{PropertiesBuf, QoS, ReasonCode};
-use mqtt_session::message::{expiry, forwarded};
-use mqtt_session::{DropReason, Message, PACKET_BYTES_MAX};
+use futures_util::FutureExt;
+use mqtt_codec::{QoS, ReasonCode};
+use mqtt_session::{DropReason, InboundPublish, Message, PACKET_BYTES_MAX};
 use mqtt_topic::TopicName;
 
 use super::{LocalClient, LocalError, Publication, Published, Shared};
 use crate::connection::refuse_publish;
 use crate::core::Core;
+use crate::hooks::{Events, Hooks, Ruling};
 use crate::outbox::Outbox;
 
 /// Of a PUBLISH: fixed header, lengths and packet identifier.
@@ -29,46 +31,105 @@ impl LocalClient {
     /// The topic is none, the message is too large or refused (access, a hook, no room for retained messages), or
     /// the broker has stopped. Nobody gets it then.
     pub async fn publish(&self, publication: Publication) -> Result<Published, LocalError> {
-        let (published, congested) = self.shared.publish(&publication)?;
-        wait_for_room(&self.shared.core, congested).await;
+        let shared = &self.shared;
+        let Some(mut asked) = shared.ask(&publication)? else { return Ok(SWALLOWED) };
+        if shared.is_hooked(Events::REVIEW_PUBLISH) {
+            let Some(reviewed) = shared.review(asked.into_owned()).await? else { return Ok(SWALLOWED) };
+            asked = Cow::Owned(reviewed);
+        }
+        let (published, congested) = shared.publish(&asked)?;
+        wait_for_room(&shared.core, congested).await;
         Ok(published)
     }
 
-    /// Publishes without waiting for slow receivers: what they have no room for is dropped and counted.
+    /// Publishes without waiting for slow receivers: what they have no room for is dropped and counted. Hooks that take
+    /// their time ([`Hooks::review_publish`](crate::Hooks::review_publish)) have to answer at once.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish).
+    /// As [`publish`](Self::publish), and [`ReasonCode::ImplementationSpecificError`] if a hook did not answer at once.
     pub fn publish_now(&self, publication: Publication) -> Result<Published, LocalError> {
-        self.shared.publish(&publication).map(|(published, _)| published)
+        let shared = &self.shared;
+        let Some(mut asked) = shared.ask(&publication)? else { return Ok(SWALLOWED) };
+        if shared.is_hooked(Events::REVIEW_PUBLISH) {
+            let reviewed = shared.review(asked.into_owned()).now_or_never();
+            let late = Err(LocalError::Refused(ReasonCode::ImplementationSpecificError));
+            let Some(reviewed) = reviewed.unwrap_or(late)? else { return Ok(SWALLOWED) };
+            asked = Cow::Owned(reviewed);
+        }
+        shared.publish(&asked).map(|(published, _)| published)
     }
 }
 
+/// What became of a publication, and the receivers that have no room for more.
+type Outcome = Result<(Published, Vec<Arc<Outbox>>), LocalError>;
+
+/// A hook took it.
+const SWALLOWED: Published = Published { reason: ReasonCode::Success, matched: false };
+
 impl Shared {
-    fn publish(&self, publication: &Publication) -> Result<(Published, Vec<Arc<Outbox>>), LocalError> {
-        let Publication { topic, payload, qos, retain, properties } = publication;
+    /// What the hooks that answer at once make of a publication; `None` if one took it.
+    fn ask<'a>(&self, publication: &'a Publication) -> Result<Option<Cow<'a, Publication>>, LocalError> {
         if *self.core.stopping.borrow() {
             return Err(LocalError::Stopped);
         }
+        let publish = self.inbound(publication)?;
+        if !self.is_hooked(Events::PUBLISH) {
+            return Ok(Some(Cow::Borrowed(publication)));
+        }
+        match self.core.hooks.publish(&self.identity, &publish, self.core.now()) {
+            Ruling::Pass => Ok(Some(Cow::Borrowed(publication))),
+            Ruling::Rewritten(changed) => {
+                Ok(Some(Cow::Owned(Publication { qos: publication.qos, ..*changed })))
+            }
+            Ruling::Swallow => Ok(None),
+            Ruling::Reject(reason) => Err(self.refuse(publish.topic, publish.qos, reason)),
+        }
+    }
+
+    /// What the hooks that take their time make of it.
+    async fn review(&self, publication: Publication) -> Result<Option<Publication>, LocalError> {
+        let (topic, qos) = (publication.topic.clone(), publication.qos);
+        let reviewed = self.core.hooks.review_publish(&self.identity, publication).await;
+        reviewed.map_err(|reason| self.refuse(TopicName::assume_valid(&topic), qos, reason))
+    }
+
+    fn inbound<'a>(&self, publication: &'a Publication) -> Result<InboundPublish<'a>, LocalError> {
+        let Publication { topic, payload, qos, retain, properties } = publication;
         let topic = TopicName::parse(topic.as_str()).map_err(|_| LocalError::InvalidTopic)?;
-        let given = properties.as_properties();
-        if let Some(Err(_)) = given.response_topic().map(TopicName::parse) {
+        let (properties, now) = (properties.as_properties(), self.core.now());
+        Ok(InboundPublish::without_packet(topic, *qos, *retain, payload, properties, now))
+    }
+
+    fn publish(&self, publication: &Publication) -> Outcome {
+        let publish = self.inbound(publication)?;
+        if let Some(Err(_)) = publish.properties.response_topic().map(TopicName::parse) {
             return Err(LocalError::InvalidTopic);
         }
-        let mut properties = PropertiesBuf::new();
-        forwarded(given, &mut properties);
-        let bytes = topic.as_str().len() + properties.as_properties().as_bytes().len() + payload.len();
+        let topic = publish.topic.as_str();
+        let bytes = topic.len() + publish.properties.as_bytes().len() + publish.payload.len();
         if bytes + PACKET_OVERHEAD_BYTES > PACKET_BYTES_MAX as usize {
             return Err(LocalError::TooLarge);
         }
-        if let Some(reason) = self.refusal(topic, *qos, *retain) {
-            let (core, id) = (&self.core, &self.identity.client_id);
-            let refused = DropReason::PublishNotAuthorized;
-            core.drops.record_for(&core.metrics, refused, id, topic.as_str(), *qos);
-            return Err(LocalError::Refused(reason));
+        if let Some(reason) = self.refusal(publish.topic, publish.qos, publish.retain) {
+            return Err(self.refuse(publish.topic, publish.qos, reason));
         }
-        let expires_at = expiry(given.message_expiry_interval_s(), self.core.now());
-        let message = Message::new(topic, properties.as_properties(), payload, self.key, expires_at);
-        self.route(&message, *qos, *retain)
+        let outcome = self.route(&publish.message(self.key), publish.qos, publish.retain);
+        if self.is_hooked(Events::PUBLISHED) {
+            let reason = match &outcome {
+                Ok((published, _)) => published.reason,
+                Err(_) => ReasonCode::QuotaExceeded,
+            };
+            let tell = |hook: &dyn Hooks| hook.published(&self.identity, &publish, reason);
+            self.core.hooks.tell(Events::PUBLISHED, tell);
+        }
+        outcome
+    }
+
+    fn refuse(&self, topic: TopicName<&str>, qos: QoS, reason: ReasonCode) -> LocalError {
+        let (core, id) = (&self.core, &self.identity.client_id);
+        let refused = DropReason::PublishNotAuthorized;
+        core.drops.record_for(&core.metrics, refused, id, topic.as_str(), qos);
+        LocalError::Refused(reason)
     }
 
     /// Why a client without privileges may not publish this.
@@ -85,12 +146,7 @@ impl Shared {
         }
     }
 
-    fn route(
-        &self,
-        message: &Message,
-        qos: QoS,
-        retain: bool,
-    ) -> Result<(Published, Vec<Arc<Outbox>>), LocalError> {
+    fn route(&self, message: &Message, qos: QoS, retain: bool) -> Outcome {
         let core = &self.core;
         let mut touched = core.touched_by(message.topic());
         if retain

@@ -11,6 +11,7 @@ use mqtt_topic::TopicFilter;
 use super::mailbox::{Mailbox, Subscription};
 use super::{LocalClient, LocalError, LocalMessage, Shared};
 use crate::connection::refuse_filter;
+use crate::hooks::{Events, Hooks};
 
 /// What a local client subscribes with: everything that a SUBSCRIBE can say, and how much may wait.
 ///
@@ -104,7 +105,18 @@ impl LocalClient {
     /// # Errors
     /// The filter or an option is not valid, the broker refuses (access, limits), or it has stopped.
     pub async fn subscribe(&self, subscribe: impl Into<Subscribe>) -> Result<Subscription, LocalError> {
-        self.shared.subscribe(subscribe.into())
+        let mut subscribe = subscribe.into();
+        let Shared { core, identity, .. } = &*self.shared;
+        let Subscribe { filter, options, .. } = &mut subscribe;
+        if self.shared.is_hooked(Events::SUBSCRIBE) {
+            let asked = core.hooks.subscribe(identity, filter, options);
+            asked.map_err(LocalError::Refused)?;
+        }
+        if self.shared.is_hooked(Events::REVIEW_SUBSCRIBE) {
+            let reviewed = core.hooks.review_subscribe(identity, filter, options).await;
+            reviewed.map_err(LocalError::Refused)?;
+        }
+        self.shared.subscribe(subscribe)
     }
 
     /// Subscribes and calls `on_message` for each message, one after the other on a task of its own, until the
@@ -132,9 +144,19 @@ impl LocalClient {
     }
 
     /// Ends all subscriptions of this client that have exactly this filter text; how many there were. What waits in
-    /// them can still be taken.
+    /// them can still be taken. Hooks may change the filter, and keep the subscriptions by refusing.
     pub fn unsubscribe(&self, filter: &str) -> usize {
-        let ended = self.shared.mailboxes.lock().remove(filter).unwrap_or_default();
+        let mut filter = filter.to_owned();
+        let Shared { core, identity, .. } = &*self.shared;
+        if self.shared.is_hooked(Events::UNSUBSCRIBE)
+            && core.hooks.unsubscribe(identity, &mut filter).is_err()
+        {
+            return 0;
+        }
+        let ended = self.shared.mailboxes.lock().remove(&*filter).unwrap_or_default();
+        if !ended.is_empty() {
+            self.shared.tell_unsubscribed(&filter);
+        }
         ended.iter().for_each(|mailbox| mailbox.end(&self.shared.core));
         ended.len()
     }
@@ -169,6 +191,10 @@ impl Shared {
         let mailbox = Mailbox::new(self, filter, Asked { options, identifier }, mailbox);
         same.push(mailbox.clone());
         drop(mailboxes);
+        if self.is_hooked(Events::SUBSCRIBED) {
+            let tell = |hook: &dyn Hooks| hook.subscribed(&self.identity, mailbox.filter.as_str(), options);
+            self.core.hooks.tell(Events::SUBSCRIBED, tell);
+        }
         Ok(Subscription::new(self.clone(), mailbox, wants_retained))
     }
 
@@ -176,11 +202,19 @@ impl Shared {
     pub(super) fn forget(&self, mailbox: &Arc<Mailbox>) {
         let mut mailboxes = self.mailboxes.lock();
         let text = mailbox.filter.as_str();
-        if let Some(same) = mailboxes.get_mut(text) {
-            same.retain(|other| !Arc::ptr_eq(other, mailbox));
-            if same.is_empty() {
-                mailboxes.remove(text);
-            }
+        let Some(same) = mailboxes.get_mut(text) else { return };
+        same.retain(|other| !Arc::ptr_eq(other, mailbox));
+        if same.is_empty() {
+            mailboxes.remove(text);
+            drop(mailboxes);
+            self.tell_unsubscribed(text);
+        }
+    }
+
+    fn tell_unsubscribed(&self, filter: &str) {
+        if self.is_hooked(Events::UNSUBSCRIBED) {
+            let tell = |hook: &dyn Hooks| hook.unsubscribed(&self.identity, filter);
+            self.core.hooks.tell(Events::UNSUBSCRIBED, tell);
         }
     }
 }

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_broker::{
-    Answer, Authentication, Broker, DisconnectCause, Events, FailureRule, Hooks, Identity, Login,
-    MetricsSnapshot, PacketVerdict, Peer, Publication, PublishVerdict,
+    Answer, Authentication, Broker, DisconnectCause, Events, FailureRule, Hooks, Identity, LocalError,
+    LocalOptions, Login, MetricsSnapshot, PacketVerdict, Peer, Publication, PublishVerdict, Restored,
 };
 use mqtt_codec::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mqtt_codec::{Packet, QoS, ReasonCode, SubscriptionOptions, Version, encode};
 use mqtt_session::{DropReason, InboundPublish, Message, Opening, Refusal};
-use mqtt_testkit::{connect, publish, subscribe, will};
+use mqtt_store::durable::simulated::SimulatedMedium;
+use mqtt_testkit::{connect, publish, pubrec, subscribe, will};
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::harness::{Harness, quiet, start};
+use crate::restarts::stored;
 use crate::wires::settle;
 
 /// Writes down what it is told and asked, and changes nothing.
@@ -37,6 +39,11 @@ impl Diary {
 impl Hooks for Diary {
     fn interests(&self) -> Events {
         Events::ALL
+    }
+    fn restored(&self, restored: &Restored) {
+        if *restored != Restored::default() {
+            self.note(format!("{restored:?}"));
+        }
     }
     fn started(&self, broker: &Broker) {
         self.note(format!("started {}", broker.addresses().len()));
@@ -121,6 +128,18 @@ impl Hooks for Diary {
     fn retained_expired(&self, messages: usize) {
         self.note(format!("expired {messages}"));
     }
+    fn retained_replayed(&self, client_id: &str, message: &Message, qos: QoS) {
+        self.note(format!("replayed {} {client_id} {}", message.topic(), qos as u8));
+    }
+    fn sent(&self, client: &Identity, publish: &mqtt_codec::Publish<'_>) {
+        self.note(format!("sent {} {}", client.client_id, publish.topic));
+    }
+    fn resent(&self, client: &Identity, packet: &Packet<'_>) {
+        self.note(format!("resent {} {:?}", client.client_id, packet.packet_type()));
+    }
+    fn packet_ids_exhausted(&self, client: &Identity, inflight: usize) {
+        self.note(format!("exhausted {} {inflight}", client.client_id));
+    }
     fn acknowledged(&self, _: &Identity, packet_id: u16, reason: ReasonCode) {
         self.note(format!("acknowledged {packet_id} {reason:?}"));
     }
@@ -149,7 +168,8 @@ async fn house_with_diary() -> (Harness, Arc<Diary>) {
 async fn a_connection_is_told_of_from_its_beginning_to_its_end() {
     let (house, diary) = house_with_diary().await;
     let peer = house.v5("c").await;
-    assert_eq!(diary.take(), ["accepted", "authenticate c", "connect c", "established c false"]);
+    let arrival = ["accepted", "authenticate c", "connect c", "established c false", "sending Connack"];
+    assert_eq!(diary.take(), arrival);
     peer.leave().await;
     settle().await;
     assert_eq!(diary.take(), ["received Disconnect", "disconnected c ClientLeft", "ended c"]);
@@ -166,7 +186,8 @@ async fn sessions_are_told_of_when_they_park_move_and_end() {
     let lines = diary.take();
     assert!(lines.contains(&"taken over c".to_owned()), "{lines:?}");
     assert!(lines.contains(&"disconnected c TakenOver".to_owned()), "{lines:?}");
-    assert_eq!(lines.last().map(String::as_str), Some("established c true"));
+    assert!(lines.contains(&"sending Disconnect".to_owned()), "{lines:?}");
+    assert_eq!(lines[lines.len() - 2..], ["established c true", "sending Connack"]);
     drop(first);
     second.cut();
     settle().await;
@@ -190,6 +211,7 @@ async fn subscriptions_and_messages_are_asked_and_told_about() {
         "publish t",
         "published t Success",
         "sending Puback",
+        "sent c t",
         "sending Publish",
         "received Puback",
         "acknowledged 1 Success",
@@ -211,7 +233,7 @@ async fn retained_messages_wills_drops_and_members_are_told_of() {
     sleep(Duration::from_secs(6)).await;
     assert_eq!(diary.take(), ["expired 1"]);
     house.broker.local().publish(Publication::new("t", "x")).await.expect("published");
-    assert_eq!(diary.take()[0], "select c");
+    assert_eq!(diary.take()[..2], ["publish t", "select c"]);
     peer.receive_text("x").await;
     diary.take();
     peer.cut();
@@ -223,7 +245,99 @@ async fn retained_messages_wills_drops_and_members_are_told_of() {
     settle().await;
     diary.take();
     house.broker.local().publish(Publication::new("q", "x")).await.expect("published");
-    assert_eq!(diary.take(), ["dropped receiver_offline away q"]);
+    assert_eq!(diary.take(), ["publish q", "dropped receiver_offline away q", "published q Success"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retained_messages_that_are_replayed_are_told_of() {
+    let (house, diary) = house_with_diary().await;
+    let local = house.broker.local();
+    local.publish(Publication::new("r", "kept").qos(ExactlyOnce).retain()).await.expect("published");
+    let mut peer = house.v5("c").await;
+    diary.take();
+    peer.subscribe("r", AtLeastOnce).await;
+    peer.receive_text("kept").await;
+    let of_replays = |line: &String| line.starts_with("replayed");
+    assert_eq!(diary.take().into_iter().filter(of_replays).collect::<Vec<_>>(), ["replayed r c 1"]);
+    let mut inside = local.subscribe("r").await.expect("allowed");
+    assert_eq!(inside.recv().await.expect("kept").text(), "kept");
+    assert_eq!(diary.take(), ["subscribe r", "subscribed r 0", "replayed r $local 0"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn repetitions_and_a_closed_window_are_told_of() {
+    let (house, diary) = house_with_diary().await;
+    let resume = || connect("c").clean(false).session_expiry_s(100).receive_maximum(2);
+    let mut peer = house.connect(resume()).await;
+    peer.subscribe("t", ExactlyOnce).await;
+    let local = house.broker.local();
+    diary.take();
+    for text in ["1", "2", "3", "4"] {
+        local.publish(Publication::new("t", text).qos(ExactlyOnce)).await.expect("published");
+    }
+    settle().await;
+    let is_of_sending = |line: &String| line.starts_with("sent") || line.starts_with("exhausted");
+    let told = diary.take().into_iter().filter(is_of_sending).collect::<Vec<_>>();
+    assert_eq!(told, ["sent c t", "sent c t", "exhausted c 2"]);
+    let first = peer.expect_publish().await;
+    peer.expect_publish().await;
+    peer.send(pubrec(first.packet_id)).await;
+    peer.expect_pubrel(first.packet_id).await;
+    peer.cut();
+    settle().await;
+    diary.take();
+    let _peer = house.connect(resume()).await;
+    settle().await;
+    let told: Vec<_> = diary.take().into_iter().filter(|line| line.starts_with("resent")).collect();
+    assert_eq!(told, ["resent c Pubrel", "resent c Publish"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_store_had_kept_is_told_of_before_the_start() {
+    let medium = SimulatedMedium::new();
+    let on = |medium: &SimulatedMedium| Broker::builder().settings(quiet(|_| ())).store(stored(medium));
+    let house = start(on(&medium)).await;
+    let mut away = house.connect(connect("away").clean(false).session_expiry_s(1000)).await;
+    away.subscribe("t", AtLeastOnce).await;
+    away.leave().await;
+    settle().await;
+    let local = house.broker.local();
+    local.publish(Publication::new("t", "x").qos(AtLeastOnce).retain()).await.expect("published");
+    let diary = Arc::new(Diary::default());
+    let _house = start(on(&medium.after_kill()).hook(diary.clone())).await;
+    let lines = diary.take();
+    let restored =
+        "Restored { sessions: 1, subscriptions: 1, queued_messages: 1, inflight: 0, retained_messages: 1,";
+    assert!(lines[0].starts_with(restored), "{lines:?}");
+    assert_eq!(lines[1], "started 0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn local_clients_are_asked_about_unless_they_pass_by_the_hooks() {
+    let house = house_with(&[Arc::new(Warden)]).await;
+    let local = house.broker.local();
+    let mut all = local.subscribe("#").await.expect("allowed");
+    local.publish(Publication::new("rewritten", "old")).await.expect("rewritten");
+    assert_eq!(all.try_recv().expect("at once").topic(), "out");
+    let published = local.publish(Publication::new("swallowed", "x")).await.expect("taken");
+    assert!(!published.matched && all.try_recv().is_none());
+    for (topic, reason) in [
+        ("rejected", ReasonCode::PayloadFormatInvalid),
+        ("nonsense", ReasonCode::ImplementationSpecificError),
+    ] {
+        let refused = local.publish(Publication::new(topic, "x")).await;
+        assert_eq!(refused, Err(LocalError::Refused(reason)));
+    }
+    let refused = local.subscribe("refused").await.err();
+    assert_eq!(refused, Some(LocalError::Refused(ReasonCode::QuotaExceeded)));
+    let ours = local.subscribe("my/t").await.expect("rewritten");
+    assert_eq!(ours.filter(), "ours/t");
+    assert_eq!(local.unsubscribe("my/t"), 1);
+    assert_eq!(local.unsubscribe("for-ever"), 0);
+    let past = house.broker.local_as(LocalOptions::new("past").past_hooks());
+    past.publish(Publication::new("rejected", "x")).await.expect("nobody is asked");
+    assert_eq!(all.try_recv().expect("at once").topic(), "rejected");
+    past.subscribe("refused").await.expect("nobody is asked");
 }
 
 #[tokio::test(start_paused = true)]

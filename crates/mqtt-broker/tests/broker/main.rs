@@ -23,6 +23,7 @@ mod panics;
 mod reauthentication;
 mod replay;
 mod restarts;
+mod reviews;
 mod rights;
 mod stalling;
 mod stopping;

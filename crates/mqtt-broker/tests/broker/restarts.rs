@@ -39,7 +39,7 @@ async fn ruled(medium: &SimulatedMedium, rules: &Rules) -> Harness {
     start(builder.access(Arc::new(rules.clone()))).await
 }
 
-fn stored(medium: &SimulatedMedium) -> Arc<dyn Store> {
+pub(crate) fn stored(medium: &SimulatedMedium) -> Arc<dyn Store> {
     let settings = DurableSettings {
         write: WriteSettings::default(),
         retained: RetainedLimits::default(),
