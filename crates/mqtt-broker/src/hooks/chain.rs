@@ -155,22 +155,21 @@ impl Chain {
     /// Asks about a message; `None` if every hook passes it. One guard against panics serves for all of them.
     #[inline(never)]
     pub(crate) fn object(&self, client: &Identity, publish: &InboundPublish<'_>) -> Option<Box<Objection>> {
-        let (place, verdict) = (Cell::new(0), Cell::new(PublishVerdict::Pass));
+        let place = Cell::new(0);
         let asked = catch_unwind(AssertUnwindSafe(|| {
             for entry in &self.publishing {
-                match entry.hook.publish(client, publish) {
-                    PublishVerdict::Pass => place.set(place.get() + 1),
-                    other => {
-                        verdict.set(other);
-                        return false;
-                    }
+                let verdict = entry.hook.publish(client, publish);
+                if !matches!(verdict, PublishVerdict::Pass) {
+                    return Some(Objection::new(place.get(), Some(verdict)));
                 }
+                std::mem::forget(verdict); // nothing is in it
+                place.set(place.get() + 1);
             }
-            true
+            None
         }));
         match asked {
-            Ok(true) => None,
-            asked => Some(Objection::new(place.get(), asked.is_ok().then(|| verdict.take()))),
+            Ok(objection) => objection,
+            Err(_) => Some(Objection::new(place.get(), None)),
         }
     }
 
