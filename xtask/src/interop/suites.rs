@@ -66,6 +66,7 @@ pub(super) const SUITES: &[(&str, Prepare)] = &[
     ("aiomqtt", |places| virtual_environment(places, "aiomqtt", "aiomqtt_cases.py")),
     ("mqtt-js", mqtt_js),
     ("tls", tls),
+    ("quic", quic),
     ("access", |places| virtual_environment(places, "access", "access_cases.py")),
     ("mosquitto", |places| {
         installed(places, "mosquitto", "mosquitto_clients.py", "mosquitto_sub", "mosquitto-clients")
@@ -139,6 +140,12 @@ fn tls(places: &Places) -> Result<Suite, String> {
     let packages = mqtt_js(places).map(|other| other.environment).unwrap_or_default();
     suite.environment.extend(packages);
     Ok(suite)
+}
+
+/// QUIC listeners, with a QUIC stack in Python.
+fn quic(places: &Places) -> Result<Suite, String> {
+    need("openssl", "version")?;
+    virtual_environment(places, "quic", "quic_cases.py")
 }
 
 fn mqtt_js(places: &Places) -> Result<Suite, String> {
