@@ -6,7 +6,7 @@ use crate::connection::{Connection, Stream};
 use crate::quic::{QuicClient, QuicClientOptions};
 use crate::tls::{TlsClient, TlsClientOptions};
 use crate::url::{Scheme, Url};
-use crate::ws::{WsOptions, WsStream};
+use crate::ws::{self, WsOptions};
 
 /// How a [`Connector`] connects. More fields may come: build it with `..ConnectOptions::default()`.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +34,9 @@ impl Connector {
     /// # Errors
     /// A file that is missing or wrong, with its path; [`io::ErrorKind::Unsupported`] if this build lacks the transport.
     pub fn new(url: Url, options: &ConnectOptions) -> io::Result<Self> {
+        if url.scheme().is_websocket() {
+            ws::check()?;
+        }
         let tls = match url.scheme() {
             Scheme::Tls | Scheme::Wss => Some(TlsClient::load(&options.tls)?),
             Scheme::Tcp | Scheme::Ws | Scheme::Unix | Scheme::Quic => None,
@@ -80,7 +83,7 @@ impl Connector {
 
     async fn open(&self, stream: impl Stream + 'static) -> io::Result<Connection> {
         if self.url.scheme().is_websocket() {
-            return Ok(Connection::boxed(WsStream::connect(stream, &self.url, &self.ws).await?));
+            return ws::connect(stream, &self.url, &self.ws).await;
         }
         Ok(Connection::boxed(stream))
     }

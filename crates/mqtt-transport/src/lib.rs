@@ -32,4 +32,6 @@ pub use tls::{
 };
 pub use url::{Scheme, Url, UrlError, UrlProblem};
 pub use writer::{CHAIN_BYTES_MIN, FrameWriter};
-pub use ws::{HEAD_BYTES_MAX, Refusal, WsOptions, WsStream, websocket_accept};
+#[cfg(feature = "ws")]
+pub use ws::{HEAD_BYTES_MAX, WsStream, websocket_accept};
+pub use ws::{Refusal, WsOptions};

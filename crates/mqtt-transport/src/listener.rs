@@ -13,7 +13,7 @@ use crate::quic::{QuicIncoming, QuicListener, QuicOptions};
 use crate::socket::{Listening, Socket, SocketOptions};
 use crate::tls::{TlsOptions, TlsServer};
 use crate::url::{Scheme, Url};
-use crate::ws::{WsOptions, WsStream};
+use crate::ws::{self, WsOptions};
 
 /// How a [`Listener`] treats its sockets. More fields may come: build it with `..ListenerOptions::default()`.
 #[derive(Debug, Clone)]
@@ -155,6 +155,9 @@ impl Source {
 impl Upgrade {
     fn new(url: &Url, options: &ListenerOptions) -> io::Result<Self> {
         let scheme = url.scheme();
+        if scheme.is_websocket() {
+            ws::check()?;
+        }
         let tls = match scheme {
             Scheme::Tls | Scheme::Wss => Some(Arc::new(TlsServer::load(options.tls.clone())?)),
             Scheme::Quic if !options.proxy_from.is_empty() => {
@@ -197,9 +200,7 @@ impl Upgrade {
         peer: Option<SocketAddr>,
     ) -> Result<(Connection, Option<SocketAddr>), HandshakeError> {
         if self.scheme.is_websocket() {
-            let (stream, forwarded) =
-                WsStream::accept_from(stream, &self.ws, peer.map(|peer| peer.ip())).await?;
-            return Ok((Connection::boxed(stream), forwarded));
+            return ws::accept(stream, &self.ws, peer.map(|peer| peer.ip())).await;
         }
         Ok((Connection::boxed(stream), None))
     }

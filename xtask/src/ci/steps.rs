@@ -45,6 +45,7 @@ pub(super) type Step = fn(&Workspace, &Settings) -> Result<Outcome, String>;
 pub(super) const STEPS: &[(&str, Step, bool)] = &[
     ("format", format, false),
     ("clippy", clippy, false),
+    ("features", features, false),
     ("layers", |workspace, _| layers::run(workspace).map(Outcome::one), false),
     ("tidy", |workspace, _| tidy::run(workspace).map(Outcome::one), false),
     ("tests", tests, false),
@@ -66,6 +67,28 @@ fn format(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
 fn clippy(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
     let words = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     cargo(workspace, &words).map(|shown| Outcome::one(shown.success))
+}
+
+/// Crates with the features that an embedder may choose; the ones with all of them are what clippy sees above.
+const CHOICES: &[(&str, &str)] = &[
+    ("mqtt-transport", ""),
+    ("mqtt-transport", "ws"),
+    ("mqtt-transport", "tls"),
+    ("mqtt-transport", "quic"),
+    ("mqtt-client", ""),
+    ("mqtt-broker", ""),
+    ("martlet", ""),
+];
+
+fn features(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    let check = |(name, chosen): &(&str, &str)| {
+        let words = ["clippy", "--locked", "-p", name, "--no-default-features", "--features", chosen];
+        let mut command = workspace.cargo(&words);
+        let shown = process::show(command.args(["--", "-D", "warnings"]));
+        shown.map(|shown| Counts::one(shown.success)).map_err(|error| format!("cargo: {error}"))
+    };
+    let counts = CHOICES.iter().map(check).sum::<Result<Counts, String>>()?;
+    Ok(Outcome { counts, note: String::new() })
 }
 
 fn tests(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {

@@ -1,4 +1,3 @@
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,8 +9,9 @@ use sha1::{Digest, Sha1};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::encoder::Masks;
-use super::{SUBPROTOCOLS, WsOptions, forwarded};
-use crate::arrival::{Cause, HandshakeError};
+use super::refusal::Refusal;
+use super::{WsOptions, forwarded};
+use crate::arrival::HandshakeError;
 use crate::close::close_gracefully;
 use crate::scratch::poll_read_slice;
 use crate::url::Url;
@@ -19,104 +19,11 @@ use crate::url::Url;
 /// Largest HTTP request head a WebSocket client may send, in bytes.
 pub const HEAD_BYTES_MAX: usize = 16 * 1024;
 
+/// The subprotocol of the standard, and the one clients of MQTT 3.1 ask for; in the order of preference.
+const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
+
 /// How long a refused client may take to read its answer.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Why a WebSocket request was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Not an HTTP/1.1 request, or one with unreadable headers.
-    NotHttp,
-    /// The head is longer than [`HEAD_BYTES_MAX`].
-    HeadTooLarge,
-    /// Another path than the one served.
-    WrongPath,
-    /// A method other than GET.
-    WrongMethod,
-    /// A plain HTTP request.
-    NoUpgrade,
-    /// Another WebSocket version than 13.
-    WrongVersion,
-    /// The key is missing or not 16 bytes in base64.
-    BadKey,
-    /// A page of this origin may not connect.
-    WrongOrigin,
-    /// Neither `mqtt` nor `mqttv3.1` is among the subprotocols offered.
-    NoSubprotocol,
-}
-
-impl Refusal {
-    /// The HTTP status it was answered with.
-    pub fn status(self) -> u16 {
-        match self {
-            Self::NotHttp | Self::BadKey | Self::NoSubprotocol => 400,
-            Self::WrongOrigin => 403,
-            Self::WrongPath => 404,
-            Self::WrongMethod => 405,
-            Self::NoUpgrade | Self::WrongVersion => 426,
-            Self::HeadTooLarge => 431,
-        }
-    }
-
-    /// The reason in one word, to be counted.
-    pub fn cause(self) -> Cause {
-        match self {
-            Self::NotHttp | Self::HeadTooLarge | Self::WrongMethod | Self::BadKey => Cause::BadRequest,
-            Self::WrongPath => Cause::WrongPath,
-            Self::WrongOrigin => Cause::WrongOrigin,
-            Self::NoUpgrade | Self::WrongVersion => Cause::NoUpgrade,
-            Self::NoSubprotocol => Cause::NoSubprotocol,
-        }
-    }
-
-    fn phrase(self) -> &'static str {
-        match self.status() {
-            403 => "Forbidden",
-            404 => "Not Found",
-            405 => "Method Not Allowed",
-            426 => "Upgrade Required",
-            431 => "Request Header Fields Too Large",
-            _ => "Bad Request",
-        }
-    }
-
-    /// Header lines that the status asks for.
-    fn headers(self) -> &'static str {
-        match self {
-            Self::WrongMethod => "Allow: GET\r\n",
-            Self::NoUpgrade => "Upgrade: websocket\r\n",
-            Self::WrongVersion => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
-            _ => "",
-        }
-    }
-
-    fn response(self) -> String {
-        let (status, phrase, headers) = (self.status(), self.phrase(), self.headers());
-        let body = format!("{self}\n");
-        let length = body.len();
-        format!(
-            "HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Type: text/plain\r\n\
-             Content-Length: {length}\r\n{headers}\r\n{body}"
-        )
-    }
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NotHttp => "this is not an HTTP/1.1 request",
-            Self::HeadTooLarge => "the request head is too large",
-            Self::WrongPath => "nothing is served at this path",
-            Self::WrongMethod => "only GET is served",
-            Self::NoUpgrade => "only WebSocket is served here",
-            Self::WrongVersion => "only WebSocket version 13 is served",
-            Self::BadKey => "Sec-WebSocket-Key is missing or malformed",
-            Self::WrongOrigin => "pages of this origin may not connect",
-            Self::NoSubprotocol => "the WebSocket subprotocol mqtt must be offered",
-        })
-    }
-}
 
 /// What a server knows after the handshake.
 #[derive(Debug)]
@@ -148,10 +55,43 @@ where
             Ok(Agreed { early: head.split_off(head_len), forwarded })
         }
         Err(refusal) => {
-            stream.write_all(refusal.response().as_bytes()).await?;
+            stream.write_all(response(refusal).as_bytes()).await?;
             close_gracefully(stream, REFUSAL_TIMEOUT).await;
             Err(HandshakeError::Refused(refusal))
         }
+    }
+}
+
+/// What a refused client is told.
+fn response(refusal: Refusal) -> String {
+    let (status, headers) = (refusal.status(), headers(refusal));
+    let phrase = phrase(status);
+    let body = format!("{refusal}\n");
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} {phrase}\r\nConnection: close\r\nContent-Type: text/plain\r\n\
+         Content-Length: {length}\r\n{headers}\r\n{body}"
+    )
+}
+
+fn phrase(status: u16) -> &'static str {
+    match status {
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        426 => "Upgrade Required",
+        431 => "Request Header Fields Too Large",
+        _ => "Bad Request",
+    }
+}
+
+/// Header lines that the status asks for.
+fn headers(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::WrongMethod => "Allow: GET\r\n",
+        Refusal::NoUpgrade => "Upgrade: websocket\r\n",
+        Refusal::WrongVersion => "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
+        _ => "",
     }
 }
 

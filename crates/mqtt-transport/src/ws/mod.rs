@@ -1,14 +1,35 @@
 //! MQTT inside WebSocket, section 6 of the standard.
 
+mod refusal;
+
+#[cfg(feature = "ws")]
 mod decoder;
+#[cfg(feature = "ws")]
 mod encoder;
+#[cfg(feature = "ws")]
 mod forwarded;
+#[cfg(feature = "ws")]
+mod frame;
+#[cfg(feature = "ws")]
 mod handshake;
+#[cfg(feature = "ws")]
+mod open;
+#[cfg(feature = "ws")]
 mod stream;
+
+#[cfg(not(feature = "ws"))]
+#[path = "absent.rs"]
+mod open;
 
 use ipnet::IpNet;
 
-pub use handshake::{HEAD_BYTES_MAX, Refusal, websocket_accept};
+#[cfg(feature = "ws")]
+use frame::{BINARY, CLOSE, CloseCode, PING, PONG, Role, mask_with};
+#[cfg(feature = "ws")]
+pub use handshake::{HEAD_BYTES_MAX, websocket_accept};
+pub(crate) use open::{accept, check, connect};
+pub use refusal::Refusal;
+#[cfg(feature = "ws")]
 pub use stream::WsStream;
 
 /// How MQTT is carried inside WebSocket. More fields may come: build it with `..WsOptions::default()`.
@@ -39,42 +60,3 @@ impl Default for WsOptions {
 
 /// The largest packet that MQTT has: most clients put a whole one into a message.
 const MQTT_PACKET_BYTES_MAX: u64 = 268_435_460;
-
-/// The subprotocol of the standard, and the one clients of MQTT 3.1 ask for; in the order of preference.
-const SUBPROTOCOLS: [&str; 2] = ["mqtt", "mqttv3.1"];
-
-/// Which end of a connection this is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// Its frames are not masked, those it receives are.
-    Broker,
-    /// The other way round.
-    Client,
-}
-
-/// Why a connection is closed (RFC 6455, section 7.4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum CloseCode {
-    Normal = 1000,
-    Protocol = 1002,
-    Unsupported = 1003,
-    TooLarge = 1009,
-}
-
-const BINARY: u8 = 0x2;
-const CLOSE: u8 = 0x8;
-const PING: u8 = 0x9;
-const PONG: u8 = 0xA;
-
-/// XORs with the mask, which begins at its byte `phase`.
-fn mask_with(bytes: &mut [u8], mask: [u8; 4], phase: usize) {
-    let turned: [u8; 8] = std::array::from_fn(|index| mask[(phase + index) % 4]);
-    let wide = u64::from_ne_bytes(turned);
-    let (chunks, rest) = bytes.as_chunks_mut::<8>();
-    for chunk in chunks {
-        *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
-    }
-    for (byte, mask) in rest.iter_mut().zip(turned) {
-        *byte ^= mask;
-    }
-}
