@@ -47,7 +47,7 @@ pub(crate) enum Command {
     Passwd(PasswdArguments),
     /// Ask the access rules
     Acl(AclArguments),
-    /// Look into a data directory, check it, and make it smaller
+    /// Look into a data directory, check it, make it smaller, copy it, export and import it
     Store(StoreArguments),
     /// Report everything that is wrong in a configuration file
     CheckConfig(CheckArguments),

@@ -673,7 +673,7 @@ impl Frame {
         self.origin + self.bytes.len() as u64
     }
 
-    fn append(&mut self, record: &Record<'_>) {
+    pub(crate) fn append(&mut self, record: &Record<'_>) {
         self.last = None;
         Encoder(&mut self.bytes).record(record);
     }
@@ -688,7 +688,7 @@ impl Frame {
     }
 }
 
-fn options_byte(options: SubscriptionOptions) -> u8 {
+pub(crate) fn options_byte(options: SubscriptionOptions) -> u8 {
     let handling = match options.retain_handling {
         RetainHandling::SendAtSubscribe => 0,
         RetainHandling::SendIfNew => 1,

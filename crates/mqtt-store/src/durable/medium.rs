@@ -27,7 +27,7 @@ pub trait Medium: fmt::Debug + Send + Sync + 'static {
     /// The medium failed.
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>>;
 
-    /// Removes a file. Whoever has it open can still read it.
+    /// Removes a file for good: a power failure does not bring it back. Whoever has it open can still read it.
     ///
     /// # Errors
     /// The medium failed.
@@ -120,7 +120,8 @@ impl Medium for Directory {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        fs::remove_file(self.path.join(name))
+        fs::remove_file(self.path.join(name))?;
+        self.sync_names()
     }
 }
 

@@ -9,8 +9,12 @@
 //! the segment is removed. Because it is always the oldest, records that say that something is gone need not be kept:
 //! whatever they speak of was in segments that have gone before.
 
+mod backup;
+mod export;
 mod health;
 mod image;
+mod import;
+mod item;
 mod medium;
 mod queue;
 mod record;
@@ -23,7 +27,11 @@ mod wall;
 mod wills;
 mod writer;
 
+pub use backup::{BackedUp, backup};
+pub use export::export;
 pub use health::{Condition, Health};
+pub use import::{ImportError, Importer};
+pub use item::{CopyItem, Item, MessageItem};
 pub use medium::{Directory, Medium, MediumFile};
 pub use recovery::{OpenError, Report};
 pub use segments::Findings;

@@ -18,6 +18,9 @@ use super::wall::Wall;
 use super::writer::{Kept, for_each_record};
 use crate::{QueueLimits, Recovered, Retained, SessionId, Source};
 
+/// Name of a file that is there while a store is being filled from elsewhere.
+pub(crate) const UNFINISHED_NAME: &str = "unfinished";
+
 /// What was read back at the start.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -68,6 +71,16 @@ pub(crate) fn read(
     segment_bytes_max: u64,
     mut progress: impl FnMut(u64),
 ) -> Result<(Kept, Findings), OpenError> {
+    refuse_unfinished(&*medium)?;
+    read_whatever(medium, segment_bytes_max, &mut progress)
+}
+
+/// Reads all segments, whether or not all are there yet.
+pub(crate) fn read_whatever(
+    medium: Arc<dyn Medium>,
+    segment_bytes_max: u64,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Kept, Findings), OpenError> {
     let mut image = Image::default();
     let mut read_bytes = 0;
     let mut foreign = None;
@@ -92,15 +105,53 @@ pub(crate) fn read(
     Ok((Kept { image, segments }, findings))
 }
 
+/// Reads everything that was put somewhere, whether or not that is finished, and says how much it is.
+pub(crate) fn report(medium: Arc<dyn Medium>) -> Result<Report, OpenError> {
+    let wall = Wall { instant: std::time::Instant::now(), unix_ms: 0 };
+    let (kept, mut findings) = read_whatever(medium, u64::MAX, &mut |_| {})?;
+    findings.damaged.extend(kept.retained(&wall, |_| {}));
+    findings.damaged.extend(kept.sessions(&wall, QueueLimits::default()).1);
+    if findings.damaged.is_empty() {
+        Ok(kept.report(findings))
+    } else {
+        Err(OpenError::Damaged(findings.damaged))
+    }
+}
+
+fn refuse_unfinished(medium: &dyn Medium) -> io::Result<()> {
+    if medium.list()?.iter().any(|name| name == UNFINISHED_NAME) {
+        return Err(io::Error::other(
+            "an import or a backup into it was not finished: begin it again with --force",
+        ));
+    }
+    Ok(())
+}
+
 impl Kept {
+    pub(crate) fn report(&self, findings: Findings) -> Report {
+        Report {
+            sessions: self.image.sessions.len(),
+            messages: self.image.sessions.values().map(|session| session.entries.len()).sum(),
+            retained: self.image.retained.len(),
+            bytes: self.segments.len_bytes(),
+            findings,
+        }
+    }
+
     /// Reads a message back.
     pub(crate) fn message(&self, body: &BodyImage, wall: &Wall) -> io::Result<Message> {
         let gone = || io::Error::from(io::ErrorKind::InvalidData);
-        let file = self.segments.file(body.at).ok_or_else(gone)?;
-        let mut bytes = vec![0; body.bytes as usize];
-        file.read_at(&mut bytes, offset_at(body.at))?;
+        let bytes = self.body_bytes(body)?;
         let body = Decoder::checked_body(&bytes).map_err(|_| gone())?;
         message(&body, wall).ok_or_else(gone)
+    }
+
+    /// The record of a message.
+    pub(crate) fn body_bytes(&self, body: &BodyImage) -> io::Result<Vec<u8>> {
+        let file = self.segments.file(body.at).ok_or(io::ErrorKind::InvalidData)?;
+        let mut bytes = vec![0; body.bytes as usize];
+        file.read_at(&mut bytes, offset_at(body.at))?;
+        Ok(bytes)
     }
 
     /// All retained messages.

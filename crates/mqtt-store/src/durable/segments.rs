@@ -45,12 +45,28 @@ pub struct Findings {
     pub damaged: Vec<String>,
 }
 
-fn name_of(number: u32) -> String {
+pub(crate) fn name_of(number: u32) -> String {
     format!("{number:010}.segment")
 }
 
-fn number_of(name: &str) -> Option<u32> {
+pub(crate) fn number_of(name: &str) -> Option<u32> {
     name.strip_suffix(".segment")?.parse().ok()
+}
+
+/// Numbers of the segments that are there, the oldest first.
+pub(crate) fn numbers(medium: &dyn Medium) -> io::Result<Vec<u32>> {
+    let mut numbers: Vec<u32> = medium.list()?.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Bytes from the start of a segment that can be read without a gap.
+pub(crate) fn whole_bytes(segment: &[u8]) -> usize {
+    let mut position = HEADER_BYTES as usize;
+    while let Some((payload, _)) = segment.get(position..).and_then(frame_at) {
+        position += FRAME_HEAD_BYTES + payload.len();
+    }
+    position.min(segment.len())
 }
 
 const fn at(number: u32, offset: u64) -> At {
@@ -79,8 +95,7 @@ impl Segments {
         segment_bytes_max: u64,
         mut replay: impl FnMut(&[u8], At) -> Result<(), String>,
     ) -> io::Result<(Self, Findings)> {
-        let mut numbers: Vec<u32> = medium.list()?.iter().filter_map(|name| number_of(name)).collect();
-        numbers.sort_unstable();
+        let numbers = numbers(&*medium)?;
         let mut segments = Self { medium, files: BTreeMap::new(), synced_to: 0, segment_bytes_max };
         let mut findings = Findings::default();
         let last = numbers.last().copied();
@@ -181,7 +196,20 @@ impl Segments {
     /// # Errors
     /// The medium failed or is full.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
-        let number = self.files.keys().next_back().map_or(1, |last| last + 1);
+        self.add(self.files.keys().next_back().map_or(1, |last| last + 1))
+    }
+
+    /// A store that is written from the start, beginning with this segment.
+    ///
+    /// # Errors
+    /// The medium failed or is full.
+    pub(crate) fn fresh(medium: Arc<dyn Medium>, number: u32, segment_bytes_max: u64) -> io::Result<Self> {
+        let mut segments = Self { medium, files: BTreeMap::new(), synced_to: 0, segment_bytes_max };
+        segments.add(number)?;
+        Ok(segments)
+    }
+
+    fn add(&mut self, number: u32) -> io::Result<()> {
         let file = self.medium.create(&name_of(number))?;
         let mut header = MAGIC.to_vec();
         header.extend_from_slice(&FORMAT.to_le_bytes());

@@ -108,13 +108,7 @@ impl DurableStore {
         }
         kept.segments.tidy_end()?;
         kept.segments.begin()?;
-        let report = Report {
-            sessions: kept.image.sessions.len(),
-            messages: kept.image.sessions.values().map(|session| session.entries.len()).sum(),
-            retained: kept.image.retained.len(),
-            bytes: kept.segments.len_bytes(),
-            findings,
-        };
+        let report = kept.report(findings);
         let (last_session, last_version) = (kept.image.last_session, kept.image.last_version);
         let (kept, health) = (Arc::new(Mutex::new(kept)), Arc::new(Health::default()));
         let writer = Writer::new(kept.clone(), settings.write, health.clone(), wall);

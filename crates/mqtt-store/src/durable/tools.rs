@@ -7,7 +7,7 @@ use super::medium::{Directory, Medium};
 use super::recovery::{self, OpenError};
 use super::segments::Findings;
 use super::wall::Wall;
-use super::writer::WriteSettings;
+use super::writer::{Kept, WriteSettings};
 use crate::{QueueLimits, Recovered, Retained};
 
 /// Everything in a store.
@@ -30,11 +30,7 @@ pub struct Dumped {
 /// # Errors
 /// Another process uses it, or the medium failed. Damage is no error here.
 pub fn dump(path: &Path, wall: Wall) -> Result<Dumped, OpenError> {
-    if !path.is_dir() {
-        return Err(OpenError::Medium(std::io::ErrorKind::NotFound.into()));
-    }
-    let medium: Arc<dyn Medium> = Arc::new(Directory::open(path)?);
-    let (kept, mut findings) = recovery::read(medium, WriteSettings::default().segment_bytes_max, |_| {})?;
+    let (kept, mut findings) = read(path)?;
     let mut retained = Vec::new();
     findings.damaged.extend(kept.retained(&wall, |message| retained.push(message)));
     let (sessions, unreadable) = kept.sessions(&wall, QueueLimits::default());
@@ -49,4 +45,13 @@ pub fn dump(path: &Path, wall: Wall) -> Result<Dumped, OpenError> {
 /// Those of [`dump`].
 pub fn verify(path: &Path, wall: Wall) -> Result<Findings, OpenError> {
     dump(path, wall).map(|dumped| dumped.findings)
+}
+
+/// Reads a directory that is there and that no other process uses.
+pub(crate) fn read(path: &Path) -> Result<(Kept, Findings), OpenError> {
+    if !path.is_dir() {
+        return Err(OpenError::Medium(std::io::ErrorKind::NotFound.into()));
+    }
+    let medium: Arc<dyn Medium> = Arc::new(Directory::open(path)?);
+    recovery::read(medium, WriteSettings::default().segment_bytes_max, |_| {})
 }
