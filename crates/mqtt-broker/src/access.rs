@@ -10,7 +10,7 @@ use std::time::Instant;
 use mqtt_codec::{QoS, ReasonCode, Version};
 use mqtt_session::{AuthenticationMethod, Refusal, Rights};
 use mqtt_store::Source;
-use mqtt_topic::{TopicFilter, TopicName};
+use mqtt_topic::{Mountpoint, TopicFilter, TopicName};
 use mqtt_transport::Certificate;
 
 use crate::listening::ListenerRules;
@@ -53,6 +53,9 @@ pub struct Identity {
     pub listener: Arc<ListenerRules>,
     /// The certificate that it proved to own.
     pub certificate: Option<Arc<Certificate>>,
+    /// The part of the topic tree that it takes for the whole. Everything else here, as in hooks and access rules, knows
+    /// whole topics only.
+    pub mountpoint: Option<Arc<Mountpoint>>,
     /// Whether no access rule and no topic restriction applies to it: true of the program's own clients, and of
     /// packets that are injected past access. Nobody who connects is privileged.
     pub privileged: bool,

@@ -143,6 +143,7 @@ impl Builder {
         let urls = bound.iter().map(|listening| listening.url().clone()).collect();
         let mut core = self.into_core();
         core.certificates = Certificates::new(bound.iter().filter_map(Listening::tls));
+        core.mountpoints = bound.iter().filter_map(Listening::mountpoint).collect();
         let core = Arc::new(core);
         core.log_storage();
         core.restore_sessions();
@@ -185,6 +186,7 @@ impl Builder {
         Core {
             outbox_limits,
             certificates: Certificates::default(),
+            mountpoints: HashMap::new(),
             is_durable: store.journal().is_some(),
             store,
             access: self.access.unwrap_or_else(|| Arc::new(AnonymousOnly)),

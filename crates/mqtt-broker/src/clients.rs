@@ -109,7 +109,7 @@ pub(crate) struct OtherUsers;
 
 impl Slot {
     /// Whose it is, if it is anybody's.
-    fn owner(&self) -> Option<Arc<Identity>> {
+    pub(crate) fn owner(&self) -> Option<Arc<Identity>> {
         match self {
             Self::Online(handle) => handle.identity.clone(),
             Self::Away(away) => away.outbox.identity(),

@@ -25,6 +25,7 @@ use crate::listening::ListenerRules;
 use crate::local::Locals;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::mountpoint::MountpointTemplate;
 use crate::outbox::{Outbox, OutboxLimits, Signals};
 use crate::peers::Peers;
 use crate::restrict::source_of;
@@ -37,6 +38,8 @@ use crate::{Publication, Settings};
 pub(crate) struct Core {
     /// The certificates of the listeners.
     pub(crate) certificates: Certificates,
+    /// Where clients are mounted, by the name of their listener.
+    pub(crate) mountpoints: HashMap<Arc<str>, MountpointTemplate>,
     pub(crate) settings: Settings,
     pub(crate) outbox_limits: OutboxLimits,
     pub(crate) store: Arc<dyn Store>,

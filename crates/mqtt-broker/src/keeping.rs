@@ -101,7 +101,7 @@ impl Core {
         });
         let outbox = Arc::new(Outbox::new(self.index.new_key(), head.client_id.clone(), queue));
         if let Some(owner) = &head.owner {
-            outbox.set_identity(&Arc::new(identity_of(owner)));
+            outbox.set_identity(&Arc::new(identity_of(self, owner)));
         }
         for (filter, subscription) in session.subscriptions() {
             let filter = TopicFilter::parse(filter).expect("a session holds valid filters");

@@ -20,6 +20,7 @@ mod load;
 mod local;
 mod memory;
 mod metrics;
+mod mountpoint;
 mod outbox;
 mod peers;
 mod restrict;
@@ -45,6 +46,7 @@ pub use local::{
     Subscription,
 };
 pub use metrics::MetricsSnapshot;
+pub use mountpoint::{MountpointTemplate, TemplateError};
 pub use peers::{Answer, Peers};
 pub use settings::{DurabilityRules, Limits, Settings, SharedStrategy, SysSettings, TopicRules};
 pub use storage::StorageSnapshot;

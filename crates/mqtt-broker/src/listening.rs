@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use crate::connection::{Connection, Peer, serve, welcome};
 use crate::core::Core;
 use crate::gate::{Handshake, Visit};
+use crate::mountpoint::MountpointTemplate;
 
 /// A place where connections come in. More fields may come: start with [`ListenerSettings::new`].
 #[derive(Clone, Debug)]
@@ -60,6 +61,8 @@ pub struct ListenerRules {
     pub connections_max: Option<usize>,
     /// The name in a client's certificate that becomes its user name, whatever its CONNECT says.
     pub username_from: Option<CertificateField>,
+    /// The part of the topic tree that its clients take for the whole; `None` for the whole.
+    pub mountpoint: Option<MountpointTemplate>,
     /// The transport, under which its refusals are counted; set from its address when it is opened. For streams that an
     /// embedder attaches it says what they are.
     pub scheme: Scheme,
@@ -75,6 +78,7 @@ impl Default for ListenerRules {
             version_max: Version::V5,
             connections_max: None,
             username_from: None,
+            mountpoint: None,
             scheme: Scheme::Tcp,
         }
     }
@@ -110,6 +114,11 @@ impl Listening {
     /// The address with the real port.
     pub(crate) fn url(&self) -> &Url {
         self.listener.url()
+    }
+
+    /// Where its clients are mounted, by its name.
+    pub(crate) fn mountpoint(&self) -> Option<(Arc<str>, MountpointTemplate)> {
+        Some((self.rules.name.clone(), self.rules.mountpoint.clone()?))
     }
 
     /// Its TLS side.

@@ -84,8 +84,12 @@ impl Core {
 }
 
 /// A client that is remembered, as far as it is: without what its [`Access`](crate::Access) kept with it.
-pub(crate) fn identity_of(source: &Source) -> Identity {
+pub(crate) fn identity_of(core: &Core, source: &Source) -> Identity {
+    let template = core.mountpoints.get(&*source.listener);
+    let mountpoint =
+        template.and_then(|it| it.mountpoint(&source.client_id, source.username.as_deref()).ok());
     Identity {
+        mountpoint,
         client_id: (&*source.client_id).into(),
         username: source.username.as_deref().map(Into::into),
         address: source.address.map(|address| (address, 0).into()),

@@ -21,6 +21,8 @@ pub enum DropReason {
     PublishNotAuthorized,
     /// Its receiver may not get it: access rules on the topic, its QoS or its RETAIN flag.
     ReceiveNotAuthorized,
+    /// It lies outside the part of the topic tree that the receiver sees, so that it has no name for it.
+    OutsideMountpoint,
     /// Its payload is larger than a publisher may send.
     PayloadTooLarge,
     /// The retained set holds as many messages or bytes as it may.
@@ -33,7 +35,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Expired,
         Self::TooLargeForReceiver,
         Self::QueueFullMessages,
@@ -43,6 +45,7 @@ impl DropReason {
         Self::SessionEnded,
         Self::PublishNotAuthorized,
         Self::ReceiveNotAuthorized,
+        Self::OutsideMountpoint,
         Self::PayloadTooLarge,
         Self::RetainedFull,
         Self::RefusedByReceiver,
@@ -68,6 +71,7 @@ impl DropReason {
             Self::SessionEnded => "session_ended",
             Self::PublishNotAuthorized => "publish_not_authorized",
             Self::ReceiveNotAuthorized => "receive_not_authorized",
+            Self::OutsideMountpoint => "outside_mountpoint",
             Self::PayloadTooLarge => "payload_too_large",
             Self::RetainedFull => "retained_full",
             Self::RefusedByReceiver => "refused_by_receiver",

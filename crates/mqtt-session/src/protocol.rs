@@ -1,12 +1,13 @@
 //! One connection joined with its session: what arrives.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::{
     Ack, Auth, Connack, Connect, Disconnect, Packet, PacketId, Properties, PropertiesBuf, Publish, QoS,
     ReasonCode, Suback, Subscribe, Unsuback, Unsubscribe, Version,
 };
-use mqtt_topic::{TopicFilter, TopicName};
+use mqtt_topic::{Mountpoint, TopicFilter, TopicName};
 
 use crate::alias::{AliasesIn, AliasesOut};
 use crate::outbound::{InFlight, Pubrec};
@@ -48,6 +49,8 @@ pub struct Protocol {
     pub(crate) aliases_in: AliasesIn,
     pub(crate) aliases_out: AliasesOut,
     pub(crate) scratch: PropertiesBuf,
+    /// What is taken off the topics that the peer is sent.
+    pub(crate) mountpoint: Option<Arc<Mountpoint>>,
     keep_alive: KeepAlive,
     session_expiry_s: u32,
     /// The longest that a DISCONNECT may ask for.
@@ -134,6 +137,7 @@ impl Protocol {
             aliases_in: AliasesIn::new(ours.topic_alias_maximum),
             aliases_out: AliasesOut::new(theirs.topic_alias_maximum.min(policy.topic_alias_assign_max)),
             scratch: PropertiesBuf::new(),
+            mountpoint: None,
             keep_alive: KeepAlive::new(opening.keep_alive_s, now),
             session_expiry_s: opening.session_expiry_s,
             session_expiry_max_s: policy.session_expiry_max_s,
@@ -189,12 +193,19 @@ impl Protocol {
             aliases_in: AliasesIn::new(aliases_in(connect.version, ours.topic_alias_maximum)),
             aliases_out: AliasesOut::new(theirs.topic_alias_maximum),
             scratch: PropertiesBuf::new(),
+            mountpoint: None,
             keep_alive: KeepAlive::new(keep_alive_s, now),
             session_expiry_s: properties.session_expiry_interval_s().unwrap_or(asked_expiry_s),
             session_expiry_max_s: u32::MAX,
             will: None,
             authentication_method: connect.properties.authentication_method().map(Into::into),
         })
+    }
+
+    /// Shows the peer only what lies below a mountpoint, under the names that it has there. What the peer sends is left
+    /// alone: see [`Mounting`](crate::Mounting).
+    pub fn show_below(&mut self, mountpoint: Option<Arc<Mountpoint>>) {
+        self.mountpoint = mountpoint;
     }
 
     /// Takes one packet of the peer. Answers that need nobody's decision are appended to `out`.

@@ -11,6 +11,7 @@ use mqtt_codec::{
 
 use crate::alias::Naming;
 use crate::batch::number;
+use crate::mounting::show_response_topic;
 use crate::outbound::InFlight;
 use crate::publish::Ticket;
 use crate::{Batch, Delivery, DropReason, Layout, PACKET_BYTES_MAX, Protocol};
@@ -54,9 +55,10 @@ impl Protocol {
             && let Some((id, delivery)) = self.session.outbound.next_resend()
         {
             // The alias table of the old connection is gone: the topic is sent in full.
-            if self.write_publish(&delivery, Some(id), true, Naming::Topic, now, out).is_err() {
+            let sent = self.write_below(&delivery, Some(id), true, Naming::Topic, now, out);
+            if let Err(reason) = sent {
                 self.session.outbound.finish(id);
-                dropped.push((delivery, DropReason::TooLargeForReceiver));
+                dropped.push((delivery, reason));
             }
         }
         dropped
@@ -66,8 +68,8 @@ impl Protocol {
     /// packet identifier is returned.
     ///
     /// # Errors
-    /// The message expired ([MQTT-3.3.2-5]) or is too large for the peer ([MQTT-3.1.2-25]): it counts as
-    /// delivered, and nothing was written.
+    /// The message expired ([MQTT-3.3.2-5]), is too large for the peer ([MQTT-3.1.2-25]) or has no name below its
+    /// mountpoint: it counts as delivered, and nothing was written.
     pub fn deliver(
         &mut self,
         delivery: Delivery,
@@ -91,10 +93,11 @@ impl Protocol {
     }
 
     /// The layout in which this peer can be sent batches; `None` if it needs each message encoded for itself,
-    /// because it is given topic aliases.
+    /// because it is given topic aliases or has other names for the topics.
     #[must_use]
     pub fn batch_layout(&self) -> Option<Layout> {
-        (!self.aliases_out.is_in_use()).then(|| Layout::of(self.version))
+        let suits = !self.aliases_out.is_in_use() && self.mountpoint.is_none();
+        suits.then(|| Layout::of(self.version))
     }
 
     /// Sends a whole batch. Above QoS 0 the window must be open for all of it. Whether it suits this peer; if not,
@@ -127,8 +130,12 @@ impl Protocol {
     ) -> Result<(), DropReason> {
         let naming = self.aliases_out.name(delivery.message.topic());
         let defines = if let Naming::Define(alias) = naming { Some(alias) } else { None };
-        self.write_publish(delivery, id, false, naming, now, out)
-            .map_err(|TooLarge| DropReason::TooLargeForReceiver)?;
+        if self.mountpoint.is_some() {
+            self.write_below(delivery, id, false, naming, now, out)?;
+        } else {
+            self.write_publish(delivery, id, false, naming, now, out)
+                .map_err(|TooLarge| DropReason::TooLargeForReceiver)?;
+        }
         if let Some(alias) = defines {
             self.aliases_out.define(delivery.message.topic(), alias);
         }
@@ -161,6 +168,39 @@ impl Protocol {
             payload: message.payload(),
         });
         write(&packet, self.version, self.theirs.maximum_packet_size_bytes, out)
+    }
+
+    /// The same under the names that the peer has below its mountpoint, if it has one.
+    #[cold]
+    fn write_below(
+        &mut self,
+        delivery: &Delivery,
+        packet_id: Option<PacketId>,
+        dup: bool,
+        naming: Naming,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), DropReason> {
+        let too_large = |TooLarge| DropReason::TooLargeForReceiver;
+        let Some(mountpoint) = self.mountpoint.clone() else {
+            return self.write_publish(delivery, packet_id, dup, naming, now, out).map_err(too_large);
+        };
+        let shown = mountpoint.shown(delivery.message.topic()).ok_or(DropReason::OutsideMountpoint)?;
+        let mut properties = PropertiesBuf::new();
+        if self.version == Version::V5 {
+            let joined = join_properties(&mut self.scratch, delivery, &naming, now);
+            show_response_topic(joined, &mountpoint, &mut properties);
+        }
+        let packet = Packet::Publish(Publish {
+            dup,
+            qos: delivery.hop.qos,
+            retain: delivery.hop.retain,
+            topic: if matches!(naming, Naming::Alias(_)) { "" } else { shown },
+            packet_id,
+            properties: properties.as_properties(),
+            payload: delivery.message.payload(),
+        });
+        write(&packet, self.version, self.theirs.maximum_packet_size_bytes, out).map_err(too_large)
     }
 
     /// Answers a PUBLISH that [`receive`](Self::receive) handed out, once the message is safe

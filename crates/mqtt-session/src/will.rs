@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use mqtt_codec::{Properties, PropertiesBuf, QoS, ReasonCode, Will};
-use mqtt_topic::TopicName;
+use mqtt_topic::{Mountpoint, TopicName, Unmountable};
 
 use crate::message::{Message, expiry, forwarded};
+use crate::mounting::mount_response_topic;
 use crate::{Policy, Violation};
 
 /// A will that was accepted with a CONNECT.
@@ -75,6 +76,18 @@ impl WillMessage {
             retain,
             delay_interval_s,
         }
+    }
+
+    /// The same will where the client of a mountpoint means it to be.
+    ///
+    /// # Errors
+    /// Its topic or response topic has no place there.
+    pub fn mounted(self, mountpoint: &Mountpoint) -> Result<Self, Unmountable> {
+        let (mut topic, mut properties) = (String::new(), PropertiesBuf::new());
+        mountpoint.mount_name(self.topic.as_ref(), &mut topic)?;
+        mount_response_topic(self.properties.as_properties(), mountpoint, &mut properties)?;
+        let topic = TopicName::assume_valid(topic.into_boxed_str());
+        Ok(Self { topic, properties, ..self })
     }
 
     /// The text of the topic where it will be published.

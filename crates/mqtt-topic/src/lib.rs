@@ -8,6 +8,7 @@ mod filter_tree;
 mod id_index;
 mod inline_vec;
 mod interner;
+mod mountpoint;
 mod name;
 mod name_levels;
 mod name_tree;
@@ -21,6 +22,7 @@ mod trie;
 pub use error::TopicError;
 pub use filter::TopicFilter;
 pub use filter_tree::FilterTree;
+pub use mountpoint::{Mountpoint, MountpointError, Unmountable};
 pub use name::TopicName;
 pub use name_tree::{NameTree, Scanned};
 

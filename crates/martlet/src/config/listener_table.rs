@@ -30,6 +30,10 @@ pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
         "Lowest version of MQTT that is admitted here, if `protocol.version_min` admits it."),
     ("version_max", rules.version_max, Kind::choice::<Version>(), None,
         "Highest version of MQTT that is admitted here, if `protocol.version_max` admits it."),
+    ("mountpoint", rules.mountpoint, Kind::Text, None,
+        "A topic prefix, such as `site/7/` or `devices/${username}/`: its clients take what lies below for the whole topic \
+         tree, and neither see nor reach anything else. `${username}` and `${clientid}` stand for one level each; a client \
+         whose name cannot be one is refused. Empty for the whole tree. See docs/transports.md."),
     ("backlog", transport.socket.backlog, Kind::integer(1, U32_MAX), None,
         "Connections that the system keeps waiting before they are accepted; the system may have a lower limit."),
     ("nodelay", transport.socket.nodelay, Kind::Boolean, None,

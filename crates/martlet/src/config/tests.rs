@@ -41,6 +41,7 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
         }
         (Kind::Text, _) if key == "log.filter" => Value::Text("warn,mqtt_broker=debug".to_owned()),
         (Kind::Text, _) if key == "unix_mode" => Value::Text("660".to_owned()),
+        (Kind::Text, _) if key == "mountpoint" => Value::Text("site/${username}/".to_owned()),
         (Kind::Text, _) => Value::Text("ws://localhost:9001/a \"quoted\" \\ text\n".trim().to_owned()),
         (Kind::List, _) if ["trusted_proxies", "proxy_from"].contains(&key) => {
             Value::List(vec!["10.0.0.0/8".to_owned(), "::1/128".to_owned()])
@@ -434,6 +435,22 @@ fn listeners_are_blocks_with_addresses_of_their_own() {
         &["3:1: unknown option `allow_anon` of a listener; did you mean `allow_anonymous`?"],
     );
     assert!(read("[[listener]]\nurl = 'tcp://127.0.0.1:0'\n[[listener]]\nurl = 'tcp://127.0.0.1:0'").is_ok());
+}
+
+#[test]
+fn a_mountpoint_that_could_lead_anywhere_is_an_error() {
+    let listener =
+        |mountpoint| format!("[[listener]]\nurl = 'tcp://127.0.0.1:1'\nmountpoint = '{mountpoint}'");
+    for (mountpoint, problem) in [
+        ("site", "a mountpoint ends with `/`"),
+        ("a/${user}/", "${user} is unknown: there are ${username} and ${clientid}"),
+        ("+/", "a mountpoint holds no `+`, no `#` and no U+0000"),
+    ] {
+        check_refused(&listener(mountpoint), &[&format!("3:14: `mountpoint` is {mountpoint:?}: {problem}")]);
+    }
+    let read = |mountpoint| read(&listener(mountpoint)).expect("valid").listeners[0].rules.mountpoint.clone();
+    assert_eq!(read("site/").map(|it| it.to_string()).as_deref(), Some("site/"));
+    assert_eq!(read(""), None);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
-use mqtt_broker::SharedStrategy;
+use mqtt_broker::{MountpointTemplate, SharedStrategy};
 use mqtt_codec::{QoS, Version};
 use mqtt_store::{Durability, Overflow};
 use mqtt_topic::TopicFilter;
@@ -379,6 +379,21 @@ impl Setting for Option<String> {
 
     fn read(value: Value) -> Result<Self, Vec<Refusal>> {
         Ok(Some(text(value)?).filter(|text| !text.is_empty()))
+    }
+}
+
+/// A mountpoint that can be left out with "".
+impl Setting for Option<MountpointTemplate> {
+    fn show(&self) -> Value {
+        Value::Text(self.as_ref().map_or_else(String::new, ToString::to_string))
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        let text = text(value)?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        text.parse().map(Some).map_err(|error| vec![Refusal::new(format!("is {text:?}: {error}"))])
     }
 }
 

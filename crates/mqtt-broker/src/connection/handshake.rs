@@ -9,6 +9,7 @@ use mqtt_session::{
     AuthenticationMethod, Opening, PACKET_BYTES_MAX, Protocol, Refusal, Session, Step, TheirLimits,
     Violation, write_refusal,
 };
+use mqtt_topic::{Mountpoint, TopicFilter};
 use tokio::sync::oneshot;
 
 use super::dialogue::{Bounds, Dialogue, Tally};
@@ -21,6 +22,7 @@ use crate::core::Core;
 use crate::gate::Seat;
 use crate::hooks::{Authentication, Events};
 use crate::keeping::{Keeping, head};
+use crate::mountpoint::reason_of;
 use crate::outbox::{InBatches, Outbox};
 use crate::timetable::Due;
 
@@ -129,8 +131,10 @@ async fn judge(
             grant.username = opening.username.as_deref().map(Into::into);
         }
     }
+    let mountpoint = mount(peer, &mut opening, grant.username.as_deref())?;
     let identity = Arc::new(Identity {
         client_id: (&*opening.client_id).into(),
+        mountpoint,
         username: grant.username,
         address: peer.address,
         listener: peer.listener.clone(),
@@ -148,6 +152,19 @@ async fn judge(
     }
     let seat = core.gate.seat(&core.settings.limits, identity.username.as_ref())?;
     Ok(Admission { opening, identity, authentication_data, seat, expires_at: grant.expires_at })
+}
+
+/// Where the client is mounted, if its listener says so. Its will goes there as well.
+fn mount(
+    peer: &Peer,
+    opening: &mut Opening,
+    username: Option<&str>,
+) -> Result<Option<Arc<Mountpoint>>, Refusal> {
+    let Some(template) = &peer.listener.mountpoint else { return Ok(None) };
+    let mountpoint = template.mountpoint(&opening.client_id, username)?;
+    let will = opening.will.take().map(|will| will.mounted(&mountpoint)).transpose();
+    opening.will = will.map_err(|error| reason_of(error, ReasonCode::TopicNameInvalid))?;
+    Ok(Some(mountpoint))
 }
 
 /// Replaces the user name by that of the certificate where the listener says so; whether it did. A client without a
@@ -217,7 +234,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     let Admission { mut opening, identity, authentication_data, seat, expires_at } = admission;
     let policy = &core.settings.policy;
     let handle = Arc::new(Handle::new(&identity));
-    let kept = match take_session(core, &identity.client_id, opening.clean_start, &handle).await {
+    let kept = match take_session(core, &identity, opening.clean_start, &handle).await {
         Ok(kept) => kept,
         Err(OtherUsers) => {
             tracing::info!(
@@ -252,6 +269,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     let now = core.now();
     let will = kept.outbox.kept.and(opening.will.clone());
     let mut protocol = Protocol::broker(&mut opening, policy, kept.session, now);
+    protocol.show_below(identity.mountpoint.clone());
     let mut tally = Tally { packets_sent: u64::from(admitted.is_ok()), ..Tally::default() };
     let resumed_from = out.len();
     let dropped = if admitted.is_ok() { protocol.resume(now, out) } else { Vec::new() };
@@ -350,13 +368,18 @@ fn note_arrival(core: &Core, identity: &Identity, opening: &Opening, session_pre
 
 /// Makes this connection the owner of the client identifier and takes over the session that was kept for
 /// it, if there is one and it is wanted ([MQTT-3.1.2-4], [MQTT-3.1.2-5], [MQTT-3.1.4-3]).
+///
+/// A session belongs to one mountpoint: elsewhere its topics have other names, or none.
 async fn take_session(
     core: &Core,
-    client_id: &Arc<str>,
+    identity: &Identity,
     clean_start: bool,
     handle: &Arc<Handle>,
 ) -> Result<Option<HandedOver>, OtherUsers> {
+    let client_id = &identity.client_id;
     let Some(previous) = core.clients.claim(client_id, handle)? else { return Ok(None) };
+    let elsewhere = previous.owner().is_some_and(|owner| owner.mountpoint != identity.mountpoint);
+    let clean_start = clean_start || elsewhere;
     Ok(match previous {
         Slot::Online(previous) => {
             core.metrics.sessions_taken_over.add(1);
@@ -381,8 +404,21 @@ async fn take_session(
                 core.end_session(Session::default(), &away.outbox);
                 return Ok(None);
             };
+            if !lies_below(&parked.session, identity.mountpoint.as_deref()) {
+                core.end_session(parked.session, &away.outbox);
+                return Ok(None);
+            }
             Some(HandedOver { session: parked.session, outbox: away.outbox, replays: away.replays })
         }
+    })
+}
+
+/// Whether the subscriptions of a session are those of a mountpoint. One that was kept over a restart may come from
+/// another configuration.
+fn lies_below(session: &Session, mountpoint: Option<&Mountpoint>) -> bool {
+    let Some(mountpoint) = mountpoint else { return true };
+    session.subscriptions().all(|(filter, _)| {
+        mountpoint.holds(&TopicFilter::parse(filter).expect("a session holds valid filters"))
     })
 }
 

@@ -16,6 +16,7 @@ use crate::access::Identity;
 use crate::clients::Order;
 use crate::core::Core;
 use crate::hooks::{Events, Hooks, Objection, PacketRuling, Ruling, rewrite};
+use crate::mountpoint::reason_of;
 
 /// What came of a message.
 pub(super) enum Handled {
@@ -28,6 +29,43 @@ pub(super) enum Handled {
 /// Publishes what the hooks make of a message.
 #[inline]
 pub(super) fn publish(
+    core: &Core,
+    identity: &Arc<Identity>,
+    publisher: &mut Publisher,
+    publish: &InboundPublish<'_>,
+    now: Instant,
+) -> Handled {
+    if publisher.mounting.is_some() {
+        return publish_mounted(core, identity, publisher, publish, now);
+    }
+    publish_whole(core, identity, publisher, publish, now)
+}
+
+/// The same for the message of a client below a mountpoint.
+#[cold]
+fn publish_mounted(
+    core: &Core,
+    identity: &Arc<Identity>,
+    publisher: &mut Publisher,
+    publish: &InboundPublish<'_>,
+    now: Instant,
+) -> Handled {
+    let mut mounting = publisher.mounting.take().expect("the caller has looked");
+    let handled = match mounting.mount(publish) {
+        Ok(publish) => publish_whole(core, identity, publisher, &publish, now),
+        Err(unmountable) => {
+            publisher.is_unstored = false;
+            publisher.refuse(publish, DropReason::PublishNotAuthorized);
+            Handled::Answered(reason_of(unmountable, ReasonCode::TopicNameInvalid))
+        }
+    };
+    publisher.mounting = Some(mounting);
+    handled
+}
+
+/// The same for a message under its whole name.
+#[inline]
+fn publish_whole(
     core: &Core,
     identity: &Arc<Identity>,
     publisher: &mut Publisher,

@@ -182,12 +182,15 @@ fn lent(core: &Arc<Core>, mut opening: Opening, kept: HandedOver, handle: Arc<Ha
         address: None,
         listener: Arc::default(),
         certificate: None,
+        mountpoint: None,
         privileged: false,
         details: None,
     };
     let identity = kept.outbox.identity().unwrap_or_else(|| Arc::new(unknown()));
+    let mut protocol = Protocol::broker(&mut opening, &core.settings.policy, kept.session, core.now());
+    protocol.show_below(identity.mountpoint.clone());
     Dialogue {
-        protocol: Protocol::broker(&mut opening, &core.settings.policy, kept.session, core.now()),
+        protocol,
         core: core.clone(),
         outbox: kept.outbox,
         handle,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::{QoS, ReasonCode, Version};
-use mqtt_session::{DropReason, InboundPublish, is_batchable};
+use mqtt_session::{DropReason, InboundPublish, Mounting, is_batchable};
 
 use mqtt_store::Source;
 
@@ -29,6 +29,8 @@ pub(super) struct Publisher {
     paths: Paths,
     run: Run,
     pub(super) touched: Touched,
+    /// For a client that has names of its own for its topics.
+    pub(super) mounting: Option<Box<Mounting>>,
     /// Whether the latest message was refused because the store cannot keep it now.
     pub(super) is_unstored: bool,
 }
@@ -37,7 +39,9 @@ impl Publisher {
     pub(super) fn new(core: Arc<Core>, identity: Arc<Identity>, key: u64, refusals_are_heard: bool) -> Self {
         let (paths, run, touched) = (Paths::default(), Run::new(), Touched::default());
         let source = OnceCell::new();
-        Self { core, identity, key, refusals_are_heard, source, paths, run, touched, is_unstored: false }
+        let mounting = identity.mountpoint.clone().map(|mountpoint| Box::new(Mounting::new(mountpoint)));
+        let is_unstored = false;
+        Self { core, identity, key, refusals_are_heard, source, paths, run, touched, mounting, is_unstored }
     }
 
     /// Routes one message; the reason is what its acknowledgement says, which must not leave before
@@ -141,7 +145,7 @@ impl Publisher {
         if somebody { ReasonCode::Success } else { unmatched(publish.qos) }
     }
 
-    fn refuse(&self, publish: &InboundPublish<'_>, reason: DropReason) {
+    pub(super) fn refuse(&self, publish: &InboundPublish<'_>, reason: DropReason) {
         let (core, id, topic) = (&self.core, &self.identity.client_id, publish.topic.as_str());
         core.drops.record_for(&core.metrics, reason, id, topic, publish.qos);
     }

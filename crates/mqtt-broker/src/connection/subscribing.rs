@@ -16,6 +16,7 @@ use crate::access::Identity;
 use crate::core::Core;
 use crate::hooks::{Events, Hooks};
 use crate::index::Member;
+use crate::mountpoint::reason_of;
 
 impl Dialogue {
     /// Decides on each filter and answers ([MQTT-3.8.4-1], [MQTT-3.8.4-5]).
@@ -37,8 +38,15 @@ impl Dialogue {
     }
 
     fn ask_about(&self, entry: &SubscribeFilter<'_>) -> Entry {
-        let (mut filter, mut options) = (entry.filter.to_owned(), entry.options);
-        let asked = self.core.hooks.subscribe(&self.identity, &mut filter, &mut options);
+        let mut options = entry.options;
+        let (filter, asked) = match self.whole_filter(entry.filter) {
+            Ok(filter) => {
+                let mut filter = filter.into_owned();
+                let asked = self.core.hooks.subscribe(&self.identity, &mut filter, &mut options);
+                (filter, asked)
+            }
+            Err(reason) => (entry.filter.to_owned(), Err(reason)),
+        };
         Entry { filter, options, asked }
     }
 
@@ -65,7 +73,7 @@ impl Dialogue {
         entry: &SubscribeFilter<'_>,
         identifier: Option<u32>,
     ) -> Result<ReasonCode, ReasonCode> {
-        let (mut text, mut options) = (Cow::Borrowed(entry.filter), entry.options);
+        let (mut text, mut options) = (self.whole_filter(entry.filter)?, entry.options);
         if self.core.hooks.wants(Events::SUBSCRIBE) {
             self.core.hooks.subscribe(&self.identity, text.to_mut(), &mut options)?;
         }
@@ -102,6 +110,15 @@ impl Dialogue {
         Ok(ReasonCode::granted(options.qos))
     }
 
+    /// A filter as everybody but the client writes it.
+    fn whole_filter<'a>(&self, text: &'a str) -> Result<Cow<'a, str>, ReasonCode> {
+        let Some(mountpoint) = &self.identity.mountpoint else { return Ok(Cow::Borrowed(text)) };
+        let filter = TopicFilter::parse(text).map_err(|_| ReasonCode::TopicFilterInvalid)?;
+        let whole = mountpoint.mount_filter(&filter);
+        let whole = whole.map_err(|error| reason_of(error, ReasonCode::TopicFilterInvalid))?;
+        Ok(Cow::Owned(whole.into_inner()))
+    }
+
     fn check_filter(&self, filter: &TopicFilter<&str>, qos: QoS) -> Result<(), ReasonCode> {
         if let Some(reason) = self.protocol.refuse_filter(filter) {
             return Err(reason);
@@ -133,7 +150,7 @@ impl Dialogue {
     }
 
     fn unsubscribe_one(&mut self, text: &str) -> Result<ReasonCode, ReasonCode> {
-        let mut text = Cow::Borrowed(text);
+        let mut text = self.whole_filter(text)?;
         if self.core.hooks.wants(Events::UNSUBSCRIBE) {
             self.core.hooks.unsubscribe(&self.identity, text.to_mut())?;
         }

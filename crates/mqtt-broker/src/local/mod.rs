@@ -125,6 +125,7 @@ impl LocalClient {
             address,
             listener: Arc::new(rules),
             certificate: None,
+            mountpoint: None,
             privileged,
             details: None,
         };

@@ -17,6 +17,7 @@ mod injecting;
 mod invariants;
 mod listeners;
 mod local;
+mod mountpoints;
 mod nodes;
 mod offline;
 mod panics;
