@@ -19,8 +19,10 @@ pub struct BackoffLimits {
     pub free: u32,
     /// Wait after the first one that does; each further one doubles it.
     pub delay: Duration,
-    /// The longest wait. After that long without a failure everything is forgotten.
+    /// The longest wait.
     pub delay_max: Duration,
+    /// Time after a wait, or after a failure that was free, in which everything is forgotten.
+    pub memory: Duration,
     /// Entries at most; the one that ends first makes room.
     pub entries_max: usize,
 }
@@ -38,6 +40,7 @@ impl Default for BackoffLimits {
             free: 5,
             delay: Duration::from_secs(1),
             delay_max: Duration::from_secs(300),
+            memory: Duration::from_secs(300),
             entries_max: 10_000,
         }
     }
@@ -48,6 +51,11 @@ impl<K: Eq + Hash + Clone> Backoff<K> {
     #[must_use]
     pub fn new(limits: BackoffLimits) -> Self {
         Self { limits, failures: HashMap::new() }
+    }
+
+    /// Goes by these limits from the next failure on, and forgets nothing.
+    pub fn set_limits(&mut self, limits: BackoffLimits) {
+        self.limits = limits;
     }
 
     /// Whether a login is not even looked at now.
@@ -67,7 +75,7 @@ impl<K: Eq + Hash + Clone> Backoff<K> {
             let delay = limits.delay.saturating_mul(1 << over.min(30));
             failures.until = now + delay.min(limits.delay_max);
         }
-        failures.forgotten_at = failures.until + limits.delay_max;
+        failures.forgotten_at = failures.until.max(now) + limits.memory;
     }
 
     /// A login succeeded: what was before is forgotten.
@@ -137,6 +145,17 @@ mod tests {
             backoff.failed(&number, now);
             assert!(backoff.len() <= 100);
         }
+    }
+
+    #[test]
+    fn changed_limits_forget_nothing() {
+        let limits = BackoffLimits { free: 0, ..BackoffLimits::default() };
+        let (mut backoff, now) = (Backoff::new(limits), Instant::now());
+        backoff.failed(&"a", now);
+        backoff.set_limits(BackoffLimits { delay: Duration::from_secs(100), ..limits });
+        assert!(backoff.must_wait(&"a", now));
+        backoff.failed(&"a", now);
+        assert!(backoff.must_wait(&"a", now + Duration::from_secs(199)));
     }
 
     #[test]

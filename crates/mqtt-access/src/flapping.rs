@@ -1,5 +1,6 @@
 //! Clients that come and go too often.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use hashbrown::HashMap;
@@ -13,11 +14,13 @@ pub struct FlappingLimits {
     pub window: Duration,
 }
 
-/// Counts connects by client identifier, for a stated number of them.
+/// Counts connects by client identifier, for a stated number of them. Keeps keyed hashes of the identifiers, so that long ones
+/// take no more than short ones.
 #[derive(Debug)]
 pub struct Flapping {
     limits: FlappingLimits,
-    seen: HashMap<Box<str>, (u32, Instant)>,
+    seen: HashMap<u64, (u32, Instant)>,
+    names: RandomState,
 }
 
 const CLIENTS_MAX: usize = 50_000;
@@ -26,7 +29,12 @@ impl Flapping {
     /// Nobody has come yet.
     #[must_use]
     pub fn new(limits: FlappingLimits) -> Self {
-        Self { limits, seen: HashMap::new() }
+        Self { limits, seen: HashMap::new(), names: RandomState::new() }
+    }
+
+    /// Goes by these limits from now on, and forgets nothing.
+    pub fn set_limits(&mut self, limits: FlappingLimits) {
+        self.limits = limits;
     }
 
     /// A client connects; whether it does so too often.
@@ -35,13 +43,14 @@ impl Flapping {
         if connects_max == 0 {
             return false;
         }
-        if self.seen.len() >= CLIENTS_MAX && !self.seen.contains_key(client_id) {
+        let key = self.names.hash_one(client_id);
+        if self.seen.len() >= CLIENTS_MAX && !self.seen.contains_key(&key) {
             self.seen.retain(|_, (_, since)| now.saturating_duration_since(*since) < window);
             if self.seen.len() >= CLIENTS_MAX {
                 self.seen.clear();
             }
         }
-        let (count, since) = self.seen.entry(client_id.into()).or_insert((0, now));
+        let (count, since) = self.seen.entry(key).or_insert((0, now));
         if now.saturating_duration_since(*since) >= window {
             (*count, *since) = (0, now);
         }
@@ -62,5 +71,15 @@ mod tests {
         assert_eq!(found, [false, false, false, true]);
         assert!(!flapping.connects("d", now));
         assert!(!flapping.connects("c", now + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_flood_of_identifiers_takes_no_more_than_its_room() {
+        let limits = FlappingLimits { connects_max: 3, window: Duration::from_secs(10) };
+        let (mut flapping, now) = (Flapping::new(limits), Instant::now());
+        for number in 0..2 * CLIENTS_MAX + 10 {
+            assert!(!flapping.connects(&number.to_string(), now));
+            assert!(flapping.seen.len() <= CLIENTS_MAX);
+        }
     }
 }

@@ -4,6 +4,7 @@
 pub mod acl;
 pub mod backoff;
 pub mod bans;
+pub mod familiar;
 pub mod flapping;
 pub mod login;
 mod network;

@@ -22,7 +22,7 @@ use super::settings::AccessSettings;
 /// Decides from users, rules and what has happened before. Files are read elsewhere and handed over as a whole.
 pub(crate) struct Guard {
     now: RwLock<Arc<Known>>,
-    logins: RwLock<Arc<Logins>>,
+    logins: Logins,
     resources: Resources,
 }
 
@@ -55,7 +55,7 @@ impl Guard {
         let resources = Resources::new().map_err(|error| format!("no random numbers: {error}"))?;
         let members = Members::new(settings, &loaded, &resources);
         Ok(Self {
-            logins: RwLock::new(Arc::new(Logins::new(settings, now().instant))),
+            logins: Logins::new(settings, now().instant),
             now: RwLock::new(Arc::new(Known { loaded, members })),
             resources,
         })
@@ -65,20 +65,16 @@ impl Guard {
     pub(crate) fn replace(&self, settings: &AccessSettings, loaded: Loaded) {
         let members = Members::new(settings, &loaded, &self.resources);
         *self.now.write() = Arc::new(Known { loaded, members });
-        *self.logins.write() = Arc::new(Logins::new(settings, now().instant));
+        self.logins.renew(settings, now().instant);
     }
 
     fn known(&self) -> Arc<Known> {
         self.now.read().clone()
     }
 
-    fn logins(&self) -> Arc<Logins> {
-        self.logins.read().clone()
-    }
-
     async fn admit(&self, login: &Login<'_>) -> Result<Grant, Refusal> {
         let at = now();
-        self.logins().may_try(login.client_id, login.username, at.instant)?;
+        self.logins.may_try(login.client_id, login.username, at.instant)?;
         let known = self.known();
         let admitted = self.identify(&known, login, at).await?;
         let subject = Subject {
@@ -88,7 +84,7 @@ impl Guard {
             listener: &login.listener.name,
             groups: &admitted.grant.groups,
         };
-        let banned = self.logins().is_banned(login.client_id, subject.username, now().instant);
+        let banned = self.logins.is_banned(login.client_id, subject.username, now().instant);
         match &known.loaded.policy {
             _ if banned => Err(ReasonCode::Banned.into()),
             Some(policy) if !policy.may_connect(&subject) => Err(ReasonCode::NotAuthorized.into()),
@@ -104,14 +100,15 @@ impl Guard {
         asked: Moment,
     ) -> Result<LoggedIn, ReasonCode> {
         let chain = known.members.chain(login.listener);
-        let must_wait = login.username.is_some_and(|name| self.logins().must_wait(name, asked.instant));
+        let must_wait =
+            login.username.is_some_and(|name| self.logins.must_wait(name, login.address, asked.instant));
         let decided = decide(&chain, &applicant(login, must_wait, asked)).await;
         let (username, at) = (login.username, now().instant);
         match &decided {
             Ok(_) if login.password.is_some() => {
-                username.into_iter().for_each(|name| self.logins().succeeded(name))
+                username.into_iter().for_each(|name| self.logins.succeeded(name, login.address, at))
             }
-            Err(ReasonCode::BadUserNameOrPassword) => self.logins().failed(username, login.address, at),
+            Err(ReasonCode::BadUserNameOrPassword) => self.logins.failed(username, login.address, at),
             _ => {}
         }
         decided
@@ -187,7 +184,7 @@ impl Access for Guard {
     }
 
     fn may_knock(&self, address: IpAddr) -> bool {
-        !self.logins().shuts_out(address.to_canonical(), now().instant)
+        !self.logins.shuts_out(address.to_canonical(), now().instant)
     }
 
     fn method(&self, name: &str, listener: &ListenerRules) -> Option<Arc<dyn AuthenticationMethod>> {
@@ -195,7 +192,7 @@ impl Access for Guard {
     }
 
     fn exchange_failed(&self, address: Option<SocketAddr>, username: Option<&str>) {
-        self.logins().failed(username, address, now().instant);
+        self.logins.failed(username, address, now().instant);
     }
 
     fn publish_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
@@ -246,8 +243,8 @@ impl Access for Guard {
         });
         let refused =
             known.loaded.policy.as_ref().is_some_and(|policy| !policy.may_connect(&subject(client)));
-        let banned = self.logins().is_banned(&client.client_id, client.username.as_deref(), at);
-        let shut_out = client.address.is_some_and(|address| self.logins().shuts_out(address.ip(), at));
+        let banned = self.logins.is_banned(&client.client_id, client.username.as_deref(), at);
+        let shut_out = client.address.is_some_and(|address| self.logins.shuts_out(address.ip(), at));
         if banned || shut_out {
             return Err(ReasonCode::Banned.into());
         }

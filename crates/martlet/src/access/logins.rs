@@ -1,55 +1,82 @@
 //! Failed logins, bans and clients that come and go.
 
-use std::net::{IpAddr, SocketAddr};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mqtt_access::backoff::{Backoff, BackoffLimits};
 use mqtt_access::bans::{Banned, Bans, parse_ban};
+use mqtt_access::familiar::Familiar;
 use mqtt_access::flapping::Flapping;
 use mqtt_codec::ReasonCode;
 use parking_lot::Mutex;
 
 use super::settings::AccessSettings;
 
-/// What is remembered of logins. Bounded throughout.
+/// What is remembered of logins. Bounded throughout; user names are kept as keyed hashes.
 #[derive(Debug)]
-pub(super) struct Logins(Mutex<State>);
+pub(super) struct Logins {
+    state: Mutex<State>,
+    names: RandomState,
+}
 
 #[derive(Debug)]
 struct State {
-    users: Backoff<Box<str>>,
-    addresses: Backoff<IpAddr>,
+    /// A user's failures from one place: whoever guesses there makes nobody wait elsewhere.
+    pairs: Backoff<u64>,
+    /// A user's failures from everywhere, which slow down those who are new to it.
+    users: Backoff<u64>,
+    places: Backoff<IpAddr>,
+    /// Pairs that have logged in lately.
+    familiar: Familiar<u64>,
     bans: Bans,
+    /// The bans of the configuration, as they stand there.
+    ban_lines: Vec<String>,
     flapping: Flapping,
     flapping_ban: Duration,
 }
 
-/// An address may stand for many clients, so it has so many more free failures.
-const ADDRESS_FREE_FACTOR: u32 = 4;
+/// An address may stand for many clients, and a user for many addresses, so they have so many more free failures.
+const FREE_FACTOR: u32 = 4;
+/// How long a user is known at a place where it has logged in.
+const FAMILIAR_TIME: Duration = Duration::from_secs(24 * 60 * 60);
+const FAMILIAR_MAX: usize = 50_000;
 
 impl Logins {
     pub(super) fn new(settings: &AccessSettings, now: Instant) -> Self {
-        let limits = settings.backoff;
-        let of_addresses = BackoffLimits { free: limits.free.saturating_mul(ADDRESS_FREE_FACTOR), ..limits };
-        let mut bans = Bans::default();
-        for line in &settings.bans.0 {
-            if let Ok((whom, time)) = parse_ban(line) {
-                bans.add(whom, time.map(|time| now + time), now);
-            }
-        }
-        Self(Mutex::new(State {
-            users: Backoff::new(limits),
-            addresses: Backoff::new(of_addresses),
-            bans,
+        let Limits { pairs, users, places } = Limits::of(settings);
+        let state = State {
+            pairs: Backoff::new(pairs),
+            users: Backoff::new(users),
+            places: Backoff::new(places),
+            familiar: Familiar::new(FAMILIAR_TIME, FAMILIAR_MAX),
+            bans: Bans::default(),
+            ban_lines: Vec::new(),
             flapping: Flapping::new(settings.flapping),
             flapping_ban: settings.flapping_ban,
-        }))
+        };
+        let logins = Self { state: Mutex::new(state), names: RandomState::new() };
+        logins.renew(settings, now);
+        logins
+    }
+
+    /// Takes other settings over and forgets nothing: whoever has to wait still has to, and a ban with a time goes on
+    /// as long as its line stands in the configuration.
+    pub(super) fn renew(&self, settings: &AccessSettings, now: Instant) {
+        let mut state = self.state.lock();
+        let Limits { pairs, users, places } = Limits::of(settings);
+        state.pairs.set_limits(pairs);
+        state.users.set_limits(users);
+        state.places.set_limits(places);
+        state.flapping.set_limits(settings.flapping);
+        state.flapping_ban = settings.flapping_ban;
+        state.renew_bans(&settings.bans.0, now);
     }
 
     /// Whether nothing is read from an address: it is banned, or too many of its logins have failed.
     pub(super) fn shuts_out(&self, address: IpAddr, now: Instant) -> bool {
-        let state = self.0.lock();
-        state.bans.shuts_out(address, now) || state.addresses.must_wait(&address, now)
+        let state = self.state.lock();
+        state.bans.shuts_out(address, now) || state.places.must_wait(&place_of(address), now)
     }
 
     /// Whether a client may try to log in.
@@ -59,7 +86,7 @@ impl Logins {
         username: Option<&str>,
         now: Instant,
     ) -> Result<(), ReasonCode> {
-        let mut state = self.0.lock();
+        let mut state = self.state.lock();
         if state.bans.bans(client_id, username, now) {
             return Err(ReasonCode::Banned);
         }
@@ -73,24 +100,79 @@ impl Logins {
     }
 
     pub(super) fn is_banned(&self, client_id: &str, username: Option<&str>, now: Instant) -> bool {
-        self.0.lock().bans.bans(client_id, username, now)
+        self.state.lock().bans.bans(client_id, username, now)
     }
 
-    pub(super) fn must_wait(&self, username: &str, now: Instant) -> bool {
-        self.0.lock().users.must_wait(&username.into(), now)
+    /// Whether no login as this user is looked at from there: too many have failed there, or, unless the user has
+    /// logged in from there lately, anywhere.
+    pub(super) fn must_wait(&self, username: &str, address: Option<SocketAddr>, now: Instant) -> bool {
+        let (user, pair) = self.keys(username, address);
+        let state = self.state.lock();
+        state.pairs.must_wait(&pair, now)
+            || state.users.must_wait(&user, now) && !state.familiar.knows(&pair, now)
     }
 
     pub(super) fn failed(&self, username: Option<&str>, address: Option<SocketAddr>, now: Instant) {
-        let mut state = self.0.lock();
-        if let Some(name) = username {
-            state.users.failed(&name.into(), now);
+        let keys = username.map(|name| self.keys(name, address));
+        let mut state = self.state.lock();
+        if let Some((user, pair)) = keys {
+            state.users.failed(&user, now);
+            state.pairs.failed(&pair, now);
         }
         if let Some(address) = address {
-            state.addresses.failed(&address.ip().to_canonical(), now);
+            state.places.failed(&place_of(address.ip()), now);
         }
     }
 
-    pub(super) fn succeeded(&self, username: &str) {
-        self.0.lock().users.succeeded(&username.into());
+    /// What failed there before is forgotten; what failed elsewhere is not, as somebody may be guessing still.
+    pub(super) fn succeeded(&self, username: &str, address: Option<SocketAddr>, now: Instant) {
+        let (_, pair) = self.keys(username, address);
+        let mut state = self.state.lock();
+        state.pairs.succeeded(&pair);
+        state.familiar.succeeded(pair, now);
+    }
+
+    /// What stands for a user, and for a user in one place.
+    fn keys(&self, username: &str, address: Option<SocketAddr>) -> (u64, u64) {
+        let place = address.map(|address| place_of(address.ip()));
+        (self.names.hash_one(username), self.names.hash_one((username, place)))
+    }
+}
+
+impl State {
+    fn renew_bans(&mut self, lines: &[String], now: Instant) {
+        let old = std::mem::replace(&mut self.ban_lines, lines.to_vec());
+        let parsed = |line: &String| parse_ban(line).ok();
+        for (whom, _) in old.iter().filter(|line| !lines.contains(line)).filter_map(parsed) {
+            self.bans.remove(&whom);
+        }
+        for (whom, time) in lines.iter().filter(|line| !old.contains(line)).filter_map(parsed) {
+            self.bans.add(whom, time.map(|time| now + time), now);
+        }
+    }
+}
+
+/// The limits of the three counts.
+struct Limits {
+    pairs: BackoffLimits,
+    users: BackoffLimits,
+    places: BackoffLimits,
+}
+
+impl Limits {
+    fn of(settings: &AccessSettings) -> Self {
+        let pairs = BackoffLimits { memory: settings.backoff.delay_max, ..settings.backoff };
+        let places = BackoffLimits { free: pairs.free.saturating_mul(FREE_FACTOR), ..pairs };
+        // One guess in each delay, without end: nobody can shut a user out, and nobody gets far.
+        let users = BackoffLimits { delay_max: pairs.delay, ..places };
+        Self { pairs, users, places }
+    }
+}
+
+/// Whoever has an IPv6 address has a whole /64 of them.
+fn place_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
+        v4 => v4,
     }
 }

@@ -188,7 +188,7 @@ async fn a_reload_reaches_those_who_are_connected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn guessing_is_slowed_down_by_user_and_shut_out_by_address() {
+async fn guessing_makes_the_user_wait_there_and_then_shuts_the_address_out() {
     let house = house(&settings(&[]), false).await;
     for _ in 0..6 {
         house.refuse(user("bob", "guess"), ReasonCode::BadUserNameOrPassword).await;
@@ -207,6 +207,81 @@ async fn guessing_is_slowed_down_by_user_and_shut_out_by_address() {
     peer.expect_packet_or_closed().await;
     house.open_from("198.51.100.1:3").expect_closed().await;
     house.connect(user("alice", "secret")).await.leave().await;
+}
+
+/// Wrong passwords for bob, each from another network.
+async fn guess_from_everywhere(house: &House, guesses: usize) {
+    for number in 0..guesses {
+        let mut peer = house.open_from(&format!("[2001:db8:0:{number:x}::1]:1"));
+        peer.send(user("bob", "guess")).await;
+        peer.expect_refusal(ReasonCode::BadUserNameOrPassword).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_guesses_elsewhere_does_not_lock_out_a_user_where_it_is_known() {
+    let house = house(&settings(&[]), false).await;
+    house.connect(user("bob", "secret")).await.leave().await;
+    tokio::time::sleep(Duration::from_secs(120)).await; // the password is not remembered any more
+    guess_from_everywhere(&house, 21).await;
+    let mut stranger = house.open_from("[2001:db8:1::1]:1");
+    stranger.send(user("bob", "secret")).await;
+    stranger.expect_refusal(ReasonCode::ConnectionRateExceeded).await;
+    house.connect(user("bob", "secret")).await.leave().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_whose_password_is_guessed_everywhere_waits_a_second_at_a_new_place_and_never_longer() {
+    let house = house(&settings(&[]), false).await;
+    guess_from_everywhere(&house, 21).await;
+    for number in 0..10 {
+        let mut guess = house.open_from(&format!("[2001:db8:2:{number:x}::1]:1"));
+        guess.send(user("bob", "secret")).await;
+        guess.expect_refusal(ReasonCode::ConnectionRateExceeded).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        guess = house.open_from(&format!("[2001:db8:3:{number:x}::1]:1"));
+        guess.send(user("bob", "guess")).await;
+        guess.expect_refusal(ReasonCode::BadUserNameOrPassword).await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    house.open_from("[2001:db8:4::1]:1").connect(user("bob", "secret")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_ipv6_network_is_one_place() {
+    let house = house(&settings(&[]), false).await;
+    for number in 0..6 {
+        let mut peer = house.open_from(&format!("[2001:db8::{number:x}]:1"));
+        peer.send(user("bob", "guess")).await;
+        peer.expect_refusal(ReasonCode::BadUserNameOrPassword).await;
+    }
+    let mut peer = house.open_from("[2001:db8::ffff:ffff:ffff:ffff]:1");
+    peer.send(user("bob", "secret")).await;
+    peer.expect_refusal(ReasonCode::ConnectionRateExceeded).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_gives_nobody_new_guesses_and_ends_no_ban_early() {
+    let mut settings = settings(&[]);
+    settings.bans = Setting::read(Value::List(vec!["client=evil for 60s".to_owned()])).expect("bans");
+    settings.backoff.delay = Duration::from_secs(100);
+    let house = house(&settings, true).await;
+    for _ in 0..6 {
+        house.refuse(user("bob", "guess"), ReasonCode::BadUserNameOrPassword).await;
+    }
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    house.reload(&settings);
+    house.refuse(user("bob", "secret"), ReasonCode::ConnectionRateExceeded).await;
+    house.refuse(connect("evil"), ReasonCode::Banned).await;
+    tokio::time::sleep(Duration::from_secs(21)).await;
+    house.reload(&settings);
+    house.connect(connect("evil")).await.leave().await;
+    settings.bans = Setting::read(Value::List(vec!["client=evil".to_owned()])).expect("bans");
+    house.reload(&settings);
+    house.refuse(connect("evil"), ReasonCode::Banned).await;
+    settings.bans = Default::default();
+    house.reload(&settings);
+    house.connect(connect("evil")).await.leave().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -259,14 +259,15 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("access.bans", access.bans, Kind::List, None,
         "Who is shut out: `client=ID`, `user=NAME` or `address=NETWORK`, for good or, counted from the start, `for 3600s`."),
     ("access.login_failures_free", access.backoff.free, Kind::integer(0, U32_MAX), None,
-        "Failed logins of one user that cost nothing; one address has four times as many. Each further one makes the user \
-         or the address wait."),
+        "Failed logins of one user from one address that cost nothing. Each further one makes the user wait there. An address, \
+         and a user from everywhere, have four times as many."),
     ("access.login_delay_ms", access.backoff.delay, Kind::integer(1, DAY_MS), Milliseconds,
-        "The first such wait; it doubles with each further failure."),
+        "The first such wait; it doubles with each further failure. Only a user's failures from everywhere make it wait no \
+         longer than this, and not at all where it has logged in during the last day."),
     ("access.login_delay_max_ms", access.backoff.delay_max, Kind::integer(1, DAY_MS), Milliseconds,
         "The longest wait. After so long without a failure everything is forgotten."),
     ("access.login_entries_max", access.backoff.entries_max, Kind::at_least(2), None,
-        "Users, and addresses, whose failures are remembered."),
+        "Users, addresses, and users at an address, whose failures are remembered."),
     ("access.flapping_connects_max", access.flapping.connects_max, Kind::integer(0, U32_MAX), None,
         "Connects of one client identifier within the window; with one more it is banned for a while. 0 to allow any number."),
     ("access.flapping_window_ms", access.flapping.window, Kind::integer(1, DAY_MS), Milliseconds,
