@@ -1,5 +1,9 @@
 //! The frame reader and the frame writer over streams in memory: what they cost per packet, without the system's part.
+//! And every transport over the loopback, with it.
 #![allow(missing_docs, reason = "criterion's macros make undocumented functions")]
+
+#[path = "transport/loopback.rs"]
+mod loopback;
 
 use std::hint::black_box;
 use std::io::{self, IoSlice};
@@ -147,5 +151,5 @@ fn writing(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, reading, writing);
+criterion_group!(benches, reading, writing, loopback::loopback);
 criterion_main!(benches);
