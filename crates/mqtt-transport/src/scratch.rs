@@ -15,6 +15,8 @@ const SPARE_BYTES_MAX: usize = 256 * 1024;
 
 thread_local! {
     static READ: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    #[cfg(feature = "tls")]
+    static SEAL: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
     static WRITE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -66,6 +68,20 @@ pub(crate) fn give_write_spare(mut buffer: Vec<u8>) {
     } else {
         buffer.clear();
         WRITE.set(buffer);
+    }
+}
+
+/// The thread's buffer for sealed bytes: its old content is meaningless, its length what was needed before.
+#[cfg(feature = "tls")]
+pub(crate) fn take_seal_spare() -> Vec<u8> {
+    SEAL.take()
+}
+
+/// Keeps `buffer` for the next taker if it is of a sensible size.
+#[cfg(feature = "tls")]
+pub(crate) fn give_seal_spare(buffer: Vec<u8>) {
+    if buffer.capacity() <= SPARE_BYTES_MAX {
+        SEAL.set(buffer);
     }
 }
 

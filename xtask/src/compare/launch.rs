@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::peers::{CONFIG, Found, Place};
+use super::transports::{self, Over};
 use crate::process;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -24,7 +25,7 @@ pub(super) struct Running {
 
 impl Running {
     /// Starts a broker on a free port, with a fresh folder for its files, and waits until it accepts connections.
-    pub(super) fn start(found: &Found, folder: &Path) -> Result<Self, String> {
+    pub(super) fn start(found: &Found, over: Over, folder: &Path) -> Result<Self, String> {
         let folder = folder.join(found.peer.name.replace(' ', "-"));
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
@@ -32,7 +33,10 @@ impl Running {
         let (texts, place_folder) =
             ([port, second, third].map(|port| port.to_string()), folder.display().to_string());
         let place = Place { port: &texts[0], other_ports: [&texts[1], &texts[2]], folder: &place_folder };
-        let launch = found.peer.launch(&place);
+        let launch = found.peer.launch(over, &place).ok_or("it has no such transport")?;
+        if over.is_encrypted() {
+            transports::certify(&folder)?;
+        }
         let config = folder.join("config.toml"); // rumqttd insists on the ending
         fs::write(&config, launch.config).map_err(|error| format!("{}: {error}", config.display()))?;
         let config = config.display().to_string();
@@ -52,6 +56,11 @@ impl Running {
     /// Number of the process.
     pub(super) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What its clients must trust, if it is encrypted.
+    pub(super) fn certificate(&self) -> PathBuf {
+        self.folder.join(transports::CERTIFICATE)
     }
 
     fn wait_until_it_listens(&mut self) -> Result<(), String> {

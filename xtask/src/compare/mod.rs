@@ -10,6 +10,7 @@ mod run;
 mod scenarios;
 mod stresser;
 mod svg;
+mod transports;
 
 use std::env;
 use std::fs;
@@ -172,7 +173,10 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Scenario>, String> {
 fn measure(bench: &Bench, everybody: &[Found], scenarios: &[&Scenario], runs: usize, results: &mut Results) {
     for run in 1..=runs {
         for scenario in scenarios {
-            for found in everybody.iter().filter(|found| scenario.copier || found.peer.name != COPIER.name) {
+            let takes_part = |found: &&Found| {
+                found.peer.can(scenario.over) && (scenario.copier || found.peer.name != COPIER.name)
+            };
+            for found in everybody.iter().filter(takes_part) {
                 let sample = bench.measure(found, scenario);
                 let line = match &sample.outcome {
                     Ok(one) => format!(

@@ -4,6 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::transports::{self, Over};
+
 /// A broker that can be measured.
 pub(super) struct Peer {
     /// As the tables show it, and as `--peer` names it.
@@ -24,6 +26,10 @@ pub(super) struct Place<'a> {
     pub(super) other_ports: [&'a str; 2],
     pub(super) folder: &'a str,
 }
+
+/// What a report shows instead of a place of this machine.
+const PLACEHOLDERS: Place<'static> =
+    Place { port: "PORT", other_ports: ["PORT2", "PORT3"], folder: "FOLDER" };
 
 /// Arguments and a configuration file. `CONFIG` among the arguments stands for the path of the file.
 pub(super) struct Launch {
@@ -63,17 +69,28 @@ pub(super) static PEERS: &[Peer] = &[
 ];
 
 impl Peer {
-    /// What it takes to start it there.
-    pub(super) fn launch(&self, place: &Place<'_>) -> Launch {
-        (self.launch)(place)
+    /// What it takes to start it there, if it has the transport.
+    pub(super) fn launch(&self, over: Over, place: &Place<'_>) -> Option<Launch> {
+        match over {
+            Over::Tcp => Some((self.launch)(place)),
+            over => transports::launch(self.name, over, place),
+        }
+    }
+
+    /// Whether it has the transport.
+    pub(super) fn can(&self, over: Over) -> bool {
+        self.launch(over, &PLACEHOLDERS).is_some()
     }
 
     /// Its configuration and command line as the report shows them.
     pub(super) fn shown(&self) -> String {
-        let place = Place { port: "PORT", other_ports: ["PORT2", "PORT3"], folder: "FOLDER" };
-        let Launch { arguments, config } = self.launch(&place);
-        let line = format!("{} {}", self.program, arguments.join(" "));
-        if config.is_empty() { format!("{line}\n") } else { format!("{line}\n\n# {CONFIG}\n{config}") }
+        let shown = |over: Over| {
+            let Launch { arguments, config } = self.launch(over, &PLACEHOLDERS)?;
+            let line = format!("{} {}", self.program, arguments.join(" "));
+            let config = if config.is_empty() { String::new() } else { format!("\n# {CONFIG}\n{config}") };
+            Some(format!("# {}\n{line}\n{config}", over.name()))
+        };
+        Over::ALL.into_iter().filter_map(shown).collect::<Vec<_>>().join("\n")
     }
 
     /// Looks for the program in `given` (name and path) and on PATH.
@@ -131,7 +148,7 @@ fn version_in(text: &str) -> Option<String> {
     numbers.next().map(str::to_owned)
 }
 
-fn words(line: &str) -> Vec<String> {
+pub(super) fn words(line: &str) -> Vec<String> {
     line.split_whitespace().map(str::to_owned).collect()
 }
 

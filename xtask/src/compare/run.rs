@@ -52,7 +52,7 @@ impl Bench {
     }
 
     fn attempt(&self, found: &Found, scenario: &Scenario) -> Result<Figures, String> {
-        let running = Running::start(found, &self.folder)?;
+        let running = Running::start(found, scenario.over, &self.folder)?;
         let (started, ticks, used_before) = (Instant::now(), Ticks::now(), used(Some(running.id())));
         let report = self.load(&running, scenario)?;
         let ours = used(Some(running.id())).saturating_sub(used_before);
@@ -66,7 +66,10 @@ impl Bench {
     fn load(&self, running: &Running, scenario: &Scenario) -> Result<Value, String> {
         let mut command = Command::new(&self.tool);
         command.arg("bench").args(scenario.words(self.time)).arg("--json");
-        command.args(["--url", &format!("tcp://127.0.0.1:{}", running.port)]);
+        command.args(["--url", &scenario.over.url(running.port)]);
+        if scenario.over.is_encrypted() {
+            command.arg("--cafile").arg(running.certificate());
+        }
         command.args(["--pid", &running.id().to_string()]);
         let output = bounded_output(&mut command, &self.folder, LOAD_LIMIT)?;
         serde_json::from_str(&output.stdout).map_err(|_| {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::transports::Over;
+
 /// One scenario, run with `martlet bench`.
 pub(super) struct Scenario {
     /// Its heading in the report.
@@ -13,6 +15,8 @@ pub(super) struct Scenario {
     pub(super) kind: Kind,
     /// Whether copying bytes is enough for it.
     pub(super) copier: bool,
+    /// What carries the packets.
+    pub(super) over: Over,
 }
 
 /// Which figures matter.
@@ -55,14 +59,27 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         words: "conns 5000 --concurrency 1",
         kind: Kind::Connections,
         copier: false,
+        over: Over::Tcp,
     },
+    load("tls-10", "10 pairs over TLS, QoS 0, 64 B", "pairs 10", false).over(Over::Tls),
+    load("tls-10-qos1", "10 pairs over TLS, QoS 1, 64 B", "pairs 10 --qos 1", false).over(Over::Tls),
+    load("tls-4-4k", "4 pairs over TLS, QoS 0, 4 KiB", "pairs 4 --payload 4096", false).over(Over::Tls),
+    load("ws-10", "10 pairs over WebSocket, QoS 0, 64 B", "pairs 10", false).over(Over::Ws),
+    load("ws-4-4k", "4 pairs over WebSocket, QoS 0, 4 KiB", "pairs 4 --payload 4096", false).over(Over::Ws),
+    load("wss-10", "10 pairs over WebSocket and TLS, QoS 0, 64 B", "pairs 10", false).over(Over::Wss),
+    load("quic-10", "10 pairs over QUIC, QoS 0, 64 B", "pairs 10", false).over(Over::Quic),
 ];
 
 const fn load(key: &'static str, title: &'static str, words: &'static str, copier: bool) -> Scenario {
-    Scenario { title, key, words, kind: Kind::Load, copier }
+    Scenario { title, key, words, kind: Kind::Load, copier, over: Over::Tcp }
 }
 
 impl Scenario {
+    const fn over(mut self, over: Over) -> Self {
+        self.over = over;
+        self
+    }
+
     /// What `martlet bench` is asked for, without times and versions.
     pub(super) fn command(&self) -> &'static str {
         self.words

@@ -9,6 +9,7 @@ use super::machine::wait_until_quiet;
 use super::peers::Found;
 use super::results::{StresserFigures, StresserSample};
 use super::run::{Said, bounded_output};
+use super::transports::Over;
 
 /// Clients at a time, each publishing to itself.
 pub(super) const CLIENTS: [u64; 3] = [2, 10, 100];
@@ -26,7 +27,7 @@ pub(super) fn measure(
     patience: Duration,
 ) -> StresserSample {
     wait_until_quiet(patience);
-    let outcome = Running::start(found, folder).and_then(|running| {
+    let outcome = Running::start(found, Over::Tcp, folder).and_then(|running| {
         let mut command = Command::new(program);
         command.args(["-broker", &format!("tcp://127.0.0.1:{}", running.port)]);
         command.args(["-num-clients", &clients.to_string(), "-num-messages", &MESSAGES.to_string()]);

@@ -51,7 +51,7 @@ impl TlsClient {
     }
 
     /// What each connection gets.
-    #[cfg(feature = "quic")]
+    #[cfg(any(feature = "quic", test))]
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }

@@ -5,6 +5,8 @@ mod options;
 #[cfg(feature = "tls")]
 mod client;
 #[cfg(feature = "tls")]
+mod engine;
+#[cfg(feature = "tls")]
 mod expiry;
 #[cfg(feature = "tls")]
 mod files;
@@ -14,6 +16,8 @@ mod names;
 mod pick;
 #[cfg(feature = "tls")]
 mod server;
+#[cfg(feature = "tls")]
+mod stream;
 
 #[cfg(not(feature = "tls"))]
 mod absent;

@@ -6,13 +6,12 @@ use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{Acceptor, NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use tokio::sync::Semaphore;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::files::{self, Stamp};
 use super::pick::{Certificates, Offered};
+use super::stream::{TlsStream, first_record};
 use super::{CertificateExpiry, ClientCertificates, Reloaded, TlsOptions, expiry, names};
 use crate::arrival::HandshakeError;
 use crate::certificate::Certificate;
@@ -96,17 +95,16 @@ impl TlsServer {
     }
 
     /// Brings a stream under TLS. `handshakes` bounds how many are under way at a time; a client takes part in that only
-    /// from its complete ClientHello on, so that one which says nothing is in nobody's way.
+    /// from its complete first record on, so that one which says nothing is in nobody's way.
     pub(crate) async fn accept<S: Stream>(
         &self,
-        stream: S,
+        mut stream: S,
         handshakes: &Semaphore,
-    ) -> Result<(TlsStream<S>, Option<Arc<Certificate>>), HandshakeError> {
-        let hello =
-            LazyConfigAcceptor::new(Acceptor::default(), stream).await.map_err(HandshakeError::of_tls)?;
+    ) -> Result<(impl Stream + use<S>, Option<Arc<Certificate>>), HandshakeError> {
+        let first = first_record(&mut stream).await?;
         let _permit = handshakes.acquire().await.map_err(io::Error::other)?;
-        let stream = hello.into_stream(self.config()).await.map_err(HandshakeError::of_tls)?;
-        let certificate = stream.get_ref().1.peer_certificates().and_then(certificate_of);
+        let stream = TlsStream::accept(stream, self.config(), first).await.map_err(HandshakeError::of_tls)?;
+        let certificate = stream.peer_certificates().and_then(certificate_of);
         Ok((stream, certificate))
     }
 }
