@@ -68,6 +68,11 @@ pub trait Details: Any + fmt::Debug + Send + Sync {}
 
 impl<T: Any + fmt::Debug + Send + Sync> Details for T {}
 
+/// The [`Identity::details`] of a client that is known from the store only: what its login brought along is not kept, so an
+/// [`Access`] may want to be generous. What waits for the client is judged again when it comes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Remembered;
+
 impl Identity {
     /// The details, if they are of this type.
     #[must_use]

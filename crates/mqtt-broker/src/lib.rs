@@ -30,7 +30,7 @@ mod sweep;
 mod sys;
 mod timetable;
 
-pub use access::{Access, AnonymousOnly, Details, Grant, Identity, Login};
+pub use access::{Access, AnonymousOnly, Details, Grant, Identity, Login, Remembered};
 pub use broker::{Broker, Builder, StartError};
 pub use client::{
     Answers, Client, ClientDetails, ClientEntry, InjectError, InjectOptions, UnknownClient, WillDetails,

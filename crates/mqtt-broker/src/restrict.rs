@@ -8,7 +8,7 @@ use mqtt_store::{Retained, Source};
 use mqtt_topic::TopicName;
 
 use crate::ListenerRules;
-use crate::access::Identity;
+use crate::access::{Identity, Remembered};
 use crate::core::Core;
 use crate::group::Group;
 use crate::index::Route;
@@ -96,7 +96,7 @@ pub(crate) fn identity_of(core: &Core, source: &Source) -> Identity {
         listener: Arc::new(ListenerRules { name: (&*source.listener).into(), ..ListenerRules::default() }),
         certificate: None,
         privileged: false,
-        details: None,
+        details: Some(Arc::new(Remembered)),
     }
 }
 

@@ -22,6 +22,8 @@
 mod authority;
 mod build;
 mod golden;
+#[cfg(feature = "http")]
+mod http;
 mod peer;
 mod peer_flows;
 #[cfg(test)]
@@ -38,6 +40,8 @@ pub use build::{
     pubrel, subscribe, unsubscribe, will,
 };
 pub use golden::{GOLDEN, Golden, MALFORMED, Malformed};
+#[cfg(feature = "http")]
+pub use http::{HttpAnswer, HttpService};
 pub use peer::{DEADLINE, IDLE, PIPE_BYTES, Peer, pipe};
 pub use raw::{RawPacket, raw};
 pub use received::{

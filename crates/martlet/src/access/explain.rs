@@ -1,11 +1,12 @@
 //! `martlet acl explain`: which rule decides, and why the others do not.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use mqtt_access::acl::{Action, Policy, Question, Subject};
+use mqtt_access::acl::{Action, Explanation, Policy, Question, Subject};
 use mqtt_codec::QoS;
+use mqtt_login::jwt::Claims;
 
 use super::load::load;
 use crate::cli;
@@ -34,7 +35,7 @@ struct ExplainArguments {
     #[arg(default_value = "", hide_default_value = true)]
     topic: String,
     /// Rules of this configuration (TOML)
-    #[arg(short = 'C', long, value_name = "FILE", conflicts_with_all = ["rules", "mosquitto"], required_unless_present_any = ["rules", "mosquitto"])]
+    #[arg(short = 'C', long, value_name = "FILE", conflicts_with_all = ["rules", "mosquitto"], required_unless_present_any = ["rules", "mosquitto", "token"])]
     config: Option<PathBuf>,
     /// A file of rules
     #[arg(long, value_name = "FILE")]
@@ -54,6 +55,9 @@ struct ExplainArguments {
     /// Name of the listener
     #[arg(short, long, default_value = "")]
     listener: String,
+    /// A token, or its claims as JSON, or the JSON answer of a service: its rules, groups and user name count, too
+    #[arg(short, long, value_name = "FILE")]
+    token: Option<PathBuf>,
     /// Group that the login brings along; may be repeated
     #[arg(short, long)]
     group: Vec<String>,
@@ -88,10 +92,14 @@ enum ActionName {
 /// As its help says.
 pub(crate) fn run(arguments: &AclArguments) -> Result<(), Failure> {
     let AclCommand::Explain(arguments) = &arguments.command;
-    let policy = policy(arguments)?;
-    let groups: Vec<Box<str>> = arguments.group.iter().map(|group| group.as_str().into()).collect();
+    let settings = settings(arguments)?;
+    let policy = policy(&settings)?;
+    let brought = arguments.token.as_deref().map(|path| Brought::read(path, &settings)).transpose()?;
+    let brought = brought.unwrap_or_default();
+    let groups: Vec<Box<str>> =
+        arguments.group.iter().map(|group| group.as_str().into()).chain(brought.groups).collect();
     let subject = Subject {
-        username: arguments.user.as_deref(),
+        username: arguments.user.as_deref().or(brought.username.as_deref()),
         client_id: &arguments.client,
         address: arguments.address,
         listener: &arguments.listener,
@@ -108,24 +116,56 @@ pub(crate) fn run(arguments: &AclArguments) -> Result<(), Failure> {
         qos: QoS::try_from(arguments.qos).map_err(|_| Failure::usage("QoS is 0, 1 or 2"))?,
         retain: arguments.retain,
     };
-    let explained = policy.explain(&subject, &question);
+    // Whether somebody may connect is no matter of its own rules.
+    let own = brought.rules.as_ref().filter(|_| question.action != Action::Connect);
+    let explained = own.into_iter().chain(&policy).map(|policy| policy.explain(&subject, &question));
+    let explained = explained.collect::<Result<Vec<_>, _>>();
     let explained =
         explained.map_err(|error| Failure::usage(format_args!("{:?}: {error}", arguments.topic)))?;
+    let explained = explained.into_iter().reduce(Explanation::or_else);
+    let explained = explained.ok_or_else(|| Failure::usage(NO_RULES))?;
     output::print(&explained.to_string())?;
     if explained.allowed { Ok(()) } else { Err(Failure { exit: Exit::Failed, message: String::new() }) }
 }
 
-fn policy(arguments: &ExplainArguments) -> Result<Policy, Failure> {
-    let settings = match &arguments.config {
-        Some(path) => cli::access_of(path)?,
-        None => super::AccessSettings {
+const NO_RULES: &str = "there are no rules at all, so whoever is admitted may do everything";
+
+fn settings(arguments: &ExplainArguments) -> Result<super::AccessSettings, Failure> {
+    match &arguments.config {
+        Some(path) => cli::access_of(path),
+        None => Ok(super::AccessSettings {
             rule_files: arguments.rules.clone(),
             mosquitto_acl_files: arguments.mosquitto.clone(),
             ..super::AccessSettings::default()
-        },
-    };
-    let loaded = load(&settings).map_err(|errors| Failure::usage(errors.join("\n")))?;
-    loaded
-        .policy
-        .ok_or_else(|| Failure::usage("there are no rules at all, so whoever is admitted may do everything"))
+        }),
+    }
+}
+
+fn policy(settings: &super::AccessSettings) -> Result<Option<Policy>, Failure> {
+    let loaded = load(settings).map_err(|errors| Failure::usage(errors.join("\n")))?;
+    Ok(loaded.policy)
+}
+
+/// What a login brings along.
+#[derive(Default)]
+struct Brought {
+    username: Option<String>,
+    groups: Vec<Box<str>>,
+    rules: Option<Policy>,
+}
+
+impl Brought {
+    fn read(path: &Path, settings: &super::AccessSettings) -> Result<Self, Failure> {
+        let wrong =
+            |problem: &dyn std::fmt::Display| Failure::usage(format_args!("{}: {problem}", path.display()));
+        let text = std::fs::read(path).map_err(|error| wrong(&error))?;
+        let claims =
+            Claims::read_unverified(&text).ok_or_else(|| wrong(&"neither a token nor a JSON object"))?;
+        let checks = &settings.jwt.token.checks;
+        Ok(Self {
+            username: claims.username(checks).map(str::to_owned),
+            groups: claims.groups(checks).into(),
+            rules: claims.rules(checks).map_err(|refused| wrong(&refused))?,
+        })
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mqtt_access::acl::{Effect, Policy, Ruling, Subject};
 use mqtt_access::login::{self, Applicant, Chain, Moment, ProvenBy};
-use mqtt_broker::{Access, Answer, Grant, Identity, ListenerRules, Login};
+use mqtt_broker::{Access, Answer, Grant, Identity, ListenerRules, Login, Remembered};
 use mqtt_codec::{QoS, ReasonCode};
 use mqtt_login::Anonymous;
 use mqtt_session::{AuthenticationMethod, Refusal, Rights};
@@ -123,7 +123,10 @@ impl Guard {
         let subject = subject(client);
         let policies = [own_rules(grant), known.loaded.policy.as_ref()];
         let rulings = policies.into_iter().flatten().map(|policy| ask(policy, &subject));
-        rulings.reduce(Ruling::or_else).map_or(Rights::ALL, |ruling| ruling.allowed)
+        let Some(ruling) = rulings.reduce(Ruling::or_else) else { return Rights::ALL };
+        // Of a client from before the start nobody knows what rules its login brought along: only a denial counts then.
+        let unknown = known.members.bring_rules() && client.details::<Remembered>().is_some();
+        if unknown { ruling.allowed.or(ruling.open) } else { ruling.allowed }
     }
 }
 

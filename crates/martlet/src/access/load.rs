@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use mqtt_access::acl::Policy;
 use mqtt_access::password::{PasswordFile, Users};
+use mqtt_http::Client;
 
+use super::jwt::JwtKeys;
 use super::settings::AccessSettings;
 
 /// What was read.
@@ -15,6 +17,8 @@ pub(crate) struct Loaded {
     pub(crate) users: Arc<Users>,
     /// `None`: no rules at all, so whoever is admitted may do everything.
     pub(crate) policy: Option<Policy>,
+    pub(crate) jwt: JwtKeys,
+    pub(crate) http: Option<Client>,
     /// What is strange and does no harm.
     pub(crate) warnings: Vec<String>,
 }
@@ -48,7 +52,8 @@ pub(crate) fn load(settings: &AccessSettings) -> Result<Loaded, Vec<String>> {
         warnings.extend(said.map(|warning| format!("{}: {}", warning.place, warning.problem)));
     }
     let users = Arc::new(Users::new(users));
-    if errors.is_empty() { Ok(Loaded { users, policy, warnings }) } else { Err(errors) }
+    let (jwt, http) = (settings.jwt.load(&mut errors), settings.http.load(&mut errors));
+    if errors.is_empty() { Ok(Loaded { users, policy, jwt, http, warnings }) } else { Err(errors) }
 }
 
 fn rules(settings: &AccessSettings, errors: &mut Vec<String>) -> Option<Policy> {

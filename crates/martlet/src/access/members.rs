@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use mqtt_access::login::{Authenticator, Chain};
 use mqtt_broker::ListenerRules;
+use mqtt_login::http::HttpCallback;
+use mqtt_login::jwt::Jwt;
 use mqtt_login::{Anonymous, Certificate, Checker, Passwords, Scram};
 
+use super::jwt::Fetched;
 use super::load::Loaded;
 use super::settings::AccessSettings;
 use crate::config::{Refusal, Setting, Value, each};
@@ -20,6 +23,10 @@ pub(crate) enum Member {
     Scram,
     /// User names and passwords of files and of the configuration.
     PasswordFile,
+    /// Signed tokens.
+    Jwt,
+    /// A service that is asked over HTTP.
+    Http,
     /// Clients that show nothing.
     Anonymous,
 }
@@ -27,7 +34,7 @@ pub(crate) enum Member {
 impl Member {
     /// All, in the order in which they are asked where no other one is given.
     pub(crate) const ALL: &'static [Self] =
-        &[Self::Certificate, Self::Scram, Self::PasswordFile, Self::Anonymous];
+        &[Self::Certificate, Self::Scram, Self::PasswordFile, Self::Jwt, Self::Http, Self::Anonymous];
 
     /// What the configuration calls it.
     pub(crate) const fn name(self) -> &'static str {
@@ -35,6 +42,8 @@ impl Member {
             Self::Certificate => Certificate::NAME,
             Self::Scram => Scram::NAME,
             Self::PasswordFile => Passwords::NAME,
+            Self::Jwt => Jwt::NAME,
+            Self::Http => HttpCallback::NAME,
             Self::Anonymous => Anonymous::NAME,
         }
     }
@@ -45,13 +54,18 @@ impl Member {
 
     /// Why it could never admit anybody; `None` if it could. Certificates and anonymous clients are the listener's matter.
     pub(crate) fn lacks(self, settings: &AccessSettings) -> Option<&'static str> {
-        match self {
-            Self::Certificate | Self::Anonymous => None,
-            Self::Scram | Self::PasswordFile if settings.knows_users() => None,
+        let (is_there, lack) = match self {
+            Self::Certificate | Self::Anonymous => return None,
             Self::Scram | Self::PasswordFile => {
-                Some("there are neither `access.users` nor `access.password_files`")
+                (settings.knows_users(), "there are neither `access.users` nor `access.password_files`")
             }
-        }
+            Self::Jwt => (
+                settings.jwt.is_configured(),
+                "[jwt] has none of `secret_file`, `public_key_files`, `jwks_file` and `jwks_url`",
+            ),
+            Self::Http => (settings.http.is_configured(), "there is no `http_login.url`"),
+        };
+        (!is_there).then_some(lack)
     }
 }
 
@@ -102,13 +116,14 @@ impl Setting for Order {
 pub(super) struct Resources {
     checker: Arc<Checker>,
     secret: Arc<[u8; 32]>,
+    fetched: Fetched,
 }
 
 impl Resources {
     pub(super) fn new() -> Result<Self, getrandom::Error> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret)?;
-        Ok(Self { checker: Arc::new(Checker::new()?), secret: Arc::new(secret) })
+        Ok(Self { checker: Arc::new(Checker::new()?), secret: Arc::new(secret), fetched: Fetched::default() })
     }
 }
 
@@ -127,6 +142,8 @@ impl Members {
                 Member::Certificate => Arc::new(Certificate),
                 Member::Scram => Arc::new(Scram::new(users, resources.secret.clone())),
                 Member::PasswordFile => Arc::new(Passwords::new(users, resources.checker.clone())),
+                Member::Jwt => settings.jwt.member(&loaded.jwt, &resources.fetched),
+                Member::Http => settings.http.member(loaded.http.as_ref()?)?,
                 // It depends on those that are before it.
                 Member::Anonymous => return None,
             };
@@ -149,6 +166,6 @@ impl Members {
 
     /// Whether logins may bring along rules of their own, which nobody knows when their client is gone.
     pub(super) fn bring_rules(&self) -> bool {
-        false
+        [Member::Jwt, Member::Http].iter().any(|member| self.built.contains_key(member))
     }
 }

@@ -3,12 +3,17 @@
 mod clock;
 mod explain;
 mod guard;
+mod http;
+mod jwt;
 mod load;
 mod logins;
 mod members;
 mod passwd;
+mod service;
 mod settings;
 
+#[cfg(test)]
+mod login_tests;
 #[cfg(test)]
 mod tests;
 

@@ -8,6 +8,8 @@ use mqtt_access::bans;
 use mqtt_access::flapping::FlappingLimits;
 use mqtt_access::password::PasswordFile;
 
+use super::http::HttpOptions;
+use super::jwt::JwtOptions;
 use super::members::Order;
 use crate::config::{Refusal, Setting, Value};
 
@@ -26,6 +28,8 @@ pub(crate) struct AccessSettings {
     pub(crate) flapping: FlappingLimits,
     /// How long a client that comes and goes too often is shut out.
     pub(crate) flapping_ban: Duration,
+    pub(crate) jwt: JwtOptions,
+    pub(crate) http: HttpOptions,
 }
 
 impl Default for AccessSettings {
@@ -41,6 +45,8 @@ impl Default for AccessSettings {
             backoff: BackoffLimits::default(),
             flapping: FlappingLimits { connects_max: 0, window: Duration::from_secs(60) },
             flapping_ban: Duration::from_secs(300),
+            jwt: JwtOptions::default(),
+            http: HttpOptions::default(),
         }
     }
 }

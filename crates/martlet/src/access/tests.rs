@@ -15,9 +15,9 @@ use super::settings::UserLines;
 use super::*;
 use crate::config::{Setting, Value};
 
-struct House {
-    broker: Broker,
-    guard: Arc<Guard>,
+pub(super) struct House {
+    pub(super) broker: Broker,
+    pub(super) guard: Arc<Guard>,
     anonymous: bool,
     /// What the listener says.
     authentication: Option<Vec<&'static str>>,
@@ -33,7 +33,7 @@ fn users() -> Vec<String> {
     ]
 }
 
-fn settings(rules: &[&str]) -> AccessSettings {
+pub(super) fn settings(rules: &[&str]) -> AccessSettings {
     AccessSettings {
         users: UserLines(users()),
         rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
@@ -41,7 +41,7 @@ fn settings(rules: &[&str]) -> AccessSettings {
     }
 }
 
-async fn house(settings: &AccessSettings, anonymous: bool) -> House {
+pub(super) async fn house(settings: &AccessSettings, anonymous: bool) -> House {
     let loaded = load(settings).expect("good settings");
     let guard = Arc::new(Guard::new(settings, loaded).expect("random numbers"));
     let mut quiet = Settings::default();
@@ -51,7 +51,7 @@ async fn house(settings: &AccessSettings, anonymous: bool) -> House {
 }
 
 impl House {
-    fn open(&self) -> Peer {
+    pub(super) fn open(&self) -> Peer {
         self.open_from("192.0.2.1:1")
     }
 
@@ -72,19 +72,19 @@ impl House {
         Peer::new("peer", near)
     }
 
-    async fn connect(&self, request: ConnectBuilder) -> Peer {
+    pub(super) async fn connect(&self, request: ConnectBuilder) -> Peer {
         let mut peer = self.open();
         peer.connect(request).await;
         peer
     }
 
-    async fn refuse(&self, request: ConnectBuilder, reason: ReasonCode) {
+    pub(super) async fn refuse(&self, request: ConnectBuilder, reason: ReasonCode) {
         let mut peer = self.open();
         peer.send(request).await;
         peer.expect_refusal(reason).await;
     }
 
-    fn reload(&self, settings: &AccessSettings) {
+    pub(super) fn reload(&self, settings: &AccessSettings) {
         self.guard.replace(settings, load(settings).expect("good settings"));
         self.broker.access_changed();
     }

@@ -18,4 +18,4 @@ pub(crate) use print::{effective, example, reference};
 pub(crate) use problem::SourceText;
 pub(crate) use resolve::Draft;
 pub(crate) use settings::{Configuration, LogFilter, LogFormat, LogSettings};
-pub(crate) use value::{Refusal, Setting, Value, each};
+pub(crate) use value::{Choice, Refusal, Setting, Value, each};

@@ -4,6 +4,8 @@ use super::settings::{Configuration, LogFormat};
 use super::value::{Kind, Refusal, Setting, Value};
 use mqtt_broker::SharedStrategy;
 use mqtt_codec::Version;
+use mqtt_login::http::{AnswerStyle, QuestionStyle};
+use mqtt_login::jwt::TokenField;
 use mqtt_store::{Durability, Overflow};
 
 /// One option of `T`.
@@ -63,6 +65,14 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
         "Who may do what: users, rules, bans, and what failed logins lead to. docs/security.md explains it. \
      `SIGHUP` makes a running broker take all of this section over; if anything is wrong, it keeps what it has.",
     ),
+    (
+        "jwt",
+        "JSON Web Tokens as a way to log in: the member `jwt` of the authentication chain. `SIGHUP` takes this section over, too.",
+    ),
+    (
+        "http_login",
+        "A service that decides on logins: the member `http` of the authentication chain. `SIGHUP` takes this section over, too.",
+    ),
     ("shared", "Shared subscriptions (`$share/NAME/FILTER`)."),
     ("topics", "Rules on topics that hold for every client."),
     ("tls", "Certificates of all encrypted listeners; each `[[listener]]` names its own files."),
@@ -95,13 +105,18 @@ pub(super) const fn in_section(key: &str, section: &str) -> bool {
     true
 }
 
+/// Whether a key is about access, which is read again while the broker runs.
+pub(super) const fn is_about_access(key: &str) -> bool {
+    in_section(key, "access.") || in_section(key, "jwt.") || in_section(key, "http_login.")
+}
+
 macro_rules! row {
     ($type:ty, $key:literal, $($path:ident).+, $kind:expr, $unit:ident, $doc:literal) => {
         Row::<$type> {
             key: $key,
             kind: $kind,
             unit: Unit::$unit,
-            reloadable: super::table::in_section($key, "access."),
+            reloadable: super::table::is_about_access($key),
             doc: $doc,
             show: |target| Setting::show(&target.$($path).+),
             store: |target, value| {
@@ -242,7 +257,7 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
 
     ("access.authentication", access.authentication, Kind::List, None,
         "Who decides on logins, in this order, for listeners that do not say it themselves: `certificate` (see \
-         `username_from`), `scram`, `password_file`, and last `anonymous`. The first one that knows the client decides; if \
+         `username_from`), `scram`, `password_file`, `jwt`, `http`, and last `anonymous`. The first one that knows the client decides; if \
          none does, the client is refused. Not given, all that are configured are asked in this order."),
     ("access.users", access.users, Kind::List, None,
         "Users, each as `NAME:HASH`, where `martlet passwd` makes the hash. Passwords in plain text are refused."),
@@ -274,6 +289,73 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
         "The window in which connects are counted."),
     ("access.flapping_ban_ms", access.flapping_ban, Kind::integer(1, DAY_MS), Milliseconds,
         "How long a client that comes and goes too often is banned."),
+
+    ("jwt.secret_file", access.jwt.secret_file, Kind::Text, None,
+        "A file with the secret of HS256, HS384 and HS512: at least 32 bytes; a line end after it does not count."),
+    ("jwt.public_key_files", access.jwt.public_key_files, Kind::List, None,
+        "PEM files with a `PUBLIC KEY` each: RSA, P-256, P-384 or Ed25519."),
+    ("jwt.jwks_file", access.jwt.jwks_file, Kind::Text, None,
+        "A file with a JSON Web Key Set. Secrets in it are not used."),
+    ("jwt.jwks_url", access.jwt.jwks_url, Kind::Text, None,
+        "Where a JSON Web Key Set is fetched from (`https://` or `http://`), when the first token comes and then from time to \
+         time. Secrets in it are not used."),
+    ("jwt.jwks_ca_file", access.jwt.jwks_ca_file, Kind::Text, None,
+        "PEM file with the authorities of that service. Empty for those of the system."),
+    ("jwt.jwks_timeout_ms", access.jwt.jwks_timeout, Kind::integer(1, DAY_MS), Milliseconds,
+        "Time for one answer of that service. Logins wait for it only if there are no keys yet, or none that fits."),
+    ("jwt.jwks_refresh_ms", access.jwt.jwks.refresh, Kind::integer(1, DAY_MS), Milliseconds,
+        "Age at which the set is fetched again; a shorter `max-age` of the answer counts instead."),
+    ("jwt.jwks_pause_ms", access.jwt.jwks.pause, Kind::integer(1, DAY_MS), Milliseconds,
+        "Time between two attempts, whatever asks for them: tokens that name unknown keys, or a service that is down."),
+    ("jwt.jwks_age_max_ms", access.jwt.jwks.age_max, Kind::integer(1, 30 * DAY_MS), Milliseconds,
+        "Age up to which the last good set is used if no new one can be fetched."),
+    ("jwt.algorithms", access.jwt.algorithms, Kind::List, None,
+        "Algorithms that are taken. Each key is only ever used with those of its own kind."),
+    ("jwt.token_in", access.jwt.token.field, Kind::choice::<TokenField>(), None,
+        "The field of the CONNECT that holds the token."),
+    ("jwt.token_bytes_max", access.jwt.token.bytes_max, Kind::integer(64, U16_MAX), Bytes,
+        "Length of the longest token."),
+    ("jwt.leeway_ms", access.jwt.token.checks.leeway, Kind::integer(0, DAY_MS), Milliseconds,
+        "How far the clocks of those who sign may differ from this one."),
+    ("jwt.expiry_required", access.jwt.token.checks.expiry_required, Kind::Boolean, None,
+        "Whether a token must have an end (`exp`). At the end its client is disconnected in any case."),
+    ("jwt.issuers", access.jwt.token.checks.issuers, Kind::List, None,
+        "Issuers (`iss`) whose tokens are taken. Empty for any."),
+    ("jwt.audiences", access.jwt.token.checks.audiences, Kind::List, None,
+        "Audiences (`aud`) of which a token must have one. Empty for any."),
+    ("jwt.username_claim", access.jwt.token.checks.username_claim, Kind::Text, None,
+        "The claim that is the user name. A user name in the CONNECT must be the same."),
+    ("jwt.required_claims", access.jwt.token.checks.required, Kind::List, None,
+        "Further claims that must have a value, each as `CLAIM=TEXT`, in which `${username}` and `${clientid}` stand for the \
+         client's names, such as `device=${clientid}`. `a.b` is the claim `b` in `a`."),
+    ("jwt.acl_claim", access.jwt.token.checks.acl_claim, Kind::Text, None,
+        "The claim with the client's own rules. Empty to look at none."),
+    ("jwt.groups_claim", access.jwt.token.checks.groups_claim, Kind::Text, None,
+        "The claim with the client's groups, such as `realm_access.roles`. Empty to look at none."),
+
+    ("http_login.url", access.http.url, Kind::Text, None,
+        "Where each login is asked about (`https://` or `http://`)."),
+    ("http_login.question", access.http.question, Kind::choice::<QuestionStyle>(), None,
+        "How `clientid`, `username`, `password`, `address`, `listener`, `version`, `cert_common_name` and `cert_subject` are sent. \
+         With `get` passwords stand in the query, and so perhaps in the logs of the service."),
+    ("http_login.answer", access.http.answer, Kind::choice::<AnswerStyle>(), None,
+        "What decides: a JSON object (`{\"result\": \"allow\"}`, see docs/security.md), or the status alone: 2xx allows, 4xx denies."),
+    ("http_login.headers", access.http.headers, Kind::List, None,
+        "Headers of each request, such as `Authorization: Bearer TOKEN`. They are shown without their values."),
+    ("http_login.ca_file", access.http.ca_file, Kind::Text, None,
+        "PEM file with the authorities of the service. Empty for those of the system."),
+    ("http_login.timeout_ms", access.http.timeout, Kind::integer(1, DAY_MS), Milliseconds,
+        "Time for one answer; without one the login is refused with 0x88."),
+    ("http_login.answer_bytes_max", access.http.answer_bytes_max, Kind::integer(64, U32_MAX), Bytes,
+        "Length of the longest answer."),
+    ("http_login.concurrent_max", access.http.concurrent_max, Kind::integer(1, U16_MAX), None,
+        "Questions under way at a time, and connections to the service."),
+    ("http_login.waiting_max", access.http.waiting_max, Kind::integer(0, U32_MAX), None,
+        "Logins that may wait until one of those is answered; more are refused with 0x89."),
+    ("http_login.remember_ms", access.http.remember, Kind::integer(0, DAY_MS), Milliseconds,
+        "How long a client that was admitted is admitted again without a question, if it shows exactly the same. 0 to ask each time."),
+    ("http_login.remember_max", access.http.remember_max, Kind::integer(0, U32_MAX), None,
+        "Clients that are remembered so."),
 
     ("shared.strategy", settings.shared_strategy, Kind::choice::<SharedStrategy>(), None,
         "How the receiver of a message is chosen among the members: in turn; at random; the same one until it \
@@ -395,7 +477,7 @@ mod tests {
         let of_the_broker = 1 + (15 + 3) + 22 + 3 + 2 + 2 + 1 + 1 + 2;
         let is_own = |row: &&Row<Configuration>| {
             let (section, name) = row.split_key();
-            ["", "access", "log", "runtime"].contains(&section)
+            ["", "access", "http_login", "jwt", "log", "runtime"].contains(&section)
                 || section == "storage" && !name.starts_with("durability")
         };
         assert_eq!(ROWS.iter().filter(|row| !is_own(row)).count(), of_the_broker);

@@ -42,6 +42,9 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
         (Kind::Text, _) if key == "log.filter" => Value::Text("warn,mqtt_broker=debug".to_owned()),
         (Kind::Text, _) if key == "unix_mode" => Value::Text("660".to_owned()),
         (Kind::Text, _) if key == "mountpoint" => Value::Text("site/${username}/".to_owned()),
+        (Kind::Text, _) if key.ends_with("_url") || key == "http_login.url" => {
+            Value::Text("http://a/b".to_owned())
+        }
         (Kind::Text, _) => Value::Text("ws://localhost:9001/a \"quoted\" \\ text\n".trim().to_owned()),
         (Kind::List, _) if ["trusted_proxies", "proxy_from"].contains(&key) => {
             Value::List(vec!["10.0.0.0/8".to_owned(), "::1/128".to_owned()])
@@ -50,6 +53,8 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
             Value::List(vec!["scram".to_owned(), "anonymous".to_owned()])
         }
         (Kind::List, _) if key == "access.users" => Value::List(vec!["a:(hidden)".to_owned()]),
+        (Kind::List, _) if key == "jwt.algorithms" => Value::List(vec!["HS256".to_owned()]),
+        (Kind::List, _) if key == "http_login.headers" => Value::List(vec!["a: (hidden)".to_owned()]),
         (Kind::List, _) if key == "access.bans" => Value::List(vec!["user=a for 60s".to_owned()]),
         (Kind::List, _) if key == "storage.durability_by_topic" => {
             Value::List(vec!["a/#=memory".to_owned(), "b=c=acked".to_owned()])
@@ -371,7 +376,7 @@ fn a_listener_that_would_admit_nobody_is_an_error() {
 #[test]
 fn an_authentication_chain_that_cannot_be_meant_is_an_error() {
     let users = "password_files = ['users']\n";
-    let there_are = "there are certificate, scram, password_file, anonymous";
+    let there_are = "there are certificate, scram, password_file, jwt, http, anonymous";
     for (list, element, message) in [
         ("['pasword_file']", 20, format!("holds \"pasword_file\"; {there_are}")),
         ("['scram', 'scram']", 29, "holds \"scram\" twice".to_owned()),

@@ -372,6 +372,16 @@ impl Setting for Option<Box<str>> {
     }
 }
 
+impl Setting for String {
+    fn show(&self) -> Value {
+        Value::Text(self.clone())
+    }
+
+    fn read(value: Value) -> Result<Self, Vec<Refusal>> {
+        text(value)
+    }
+}
+
 impl Setting for Option<String> {
     fn show(&self) -> Value {
         Value::Text(self.clone().unwrap_or_default())

@@ -50,6 +50,16 @@ pub enum Verdict {
 }
 
 impl Explanation<'_> {
+    /// This answer if one of its rules decides, else the next one, to which the rules that were passed over are added.
+    #[must_use]
+    pub fn or_else(mut self, next: Self) -> Self {
+        if self.deciding().is_some() {
+            return self;
+        }
+        self.steps.extend(next.steps);
+        Self { allowed: next.allowed, steps: self.steps }
+    }
+
     /// The rule that decides; `None` if none applies.
     #[must_use]
     pub fn deciding(&self) -> Option<&Rule> {
