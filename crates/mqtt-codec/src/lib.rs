@@ -7,6 +7,7 @@ mod encode;
 mod error;
 mod frame;
 mod packet;
+mod plain;
 mod property;
 mod reason;
 mod version;
@@ -23,6 +24,7 @@ pub use packet::{
     SubscribeFiltersIter, SubscriptionOptions, Unsuback, Unsubscribe, UnsubscribeFilters,
     UnsubscribeFiltersBuf, UnsubscribeFiltersIter, Will, connect_version,
 };
+pub use plain::{PlainAck, PlainPublish};
 pub use property::{
     Properties, PropertiesBuf, PropertiesIter, Property, PropertyId, PropertyPlace, PropertyRow,
     PropertyType, SubscriptionIdentifiers, UserProperties,

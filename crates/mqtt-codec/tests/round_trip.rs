@@ -1,6 +1,8 @@
 //! Whatever is encoded decodes to the same packet, and whatever bytes come, decoding ends in a value or an error.
 
 mod arbitrary;
+#[allow(dead_code, reason = "one of the checks is of use here")]
+mod fuzz_case;
 
 use mqtt_codec::{
     Framing, Packet, PacketType, Properties, PropertiesBuf, PropertyPlace, Version, decode, encode,
@@ -47,6 +49,7 @@ proptest! {
             let bytes = encoded(packet, version);
             assert_eq!(decode(&bytes, version).as_ref(), Ok(packet), "{version} {bytes:02x?}");
             assert_eq!(packet.packet_type(), packet_type);
+            fuzz_case::check_plain_ways(&bytes, version);
         });
     }
 

@@ -1,8 +1,7 @@
 //! Messages encoded once for all receivers that would get the very same bytes, but for packet identifiers.
 
+use bytes::Bytes;
 use core::ops::Range;
-use std::sync::Arc;
-
 use mqtt_codec::{Framing, Packet, PacketId, Publish, QoS, Version, decode, encode, frame};
 use mqtt_topic::TopicName;
 
@@ -37,7 +36,7 @@ impl Layout {
 /// a reference.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    body: Arc<Vec<u8>>,
+    body: Bytes,
     /// Which part of the body this is: a receiver may have taken some messages already.
     range: Range<u32>,
     layout: Layout,
@@ -94,6 +93,18 @@ impl BatchBuilder {
         self.messages += 1;
     }
 
+    /// Appends a message as it arrived in this layout, if that is what it would be encoded to; otherwise as
+    /// [`push`](Self::push).
+    pub fn push_plain(&mut self, frame_bytes: &[u8], layout: Layout, publish: &InboundPublish<'_>) {
+        if (layout, publish.qos) != (self.layout, self.qos) {
+            return self.push(publish);
+        }
+        self.bytes.extend_from_slice(frame_bytes);
+        self.longest_bytes = self.longest_bytes.max(as_u32(frame_bytes.len()));
+        self.payload_bytes += as_u32(publish.payload.len());
+        self.messages += 1;
+    }
+
     /// Makes room for so many bytes at once.
     pub fn reserve(&mut self, bytes: usize) {
         self.bytes.reserve_exact(bytes);
@@ -135,7 +146,7 @@ impl BatchBuilder {
             bytes.shrink_to_fit(); // it may wait for a slow receiver
         }
         let range = 0..as_u32(bytes.len());
-        let body = Arc::new(bytes);
+        let body = Bytes::from(bytes);
         Some(Batch { body, range, layout, qos, messages, payload_bytes, longest_bytes, publisher })
     }
 }
@@ -146,6 +157,11 @@ impl Batch {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.body[self.range.start as usize..self.range.end as usize]
+    }
+
+    /// The same, counted by reference.
+    pub(crate) fn share(&self) -> Bytes {
+        self.body.slice(self.range.start as usize..self.range.end as usize)
     }
 
     /// Who can be sent these bytes.

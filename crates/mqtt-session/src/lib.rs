@@ -11,6 +11,7 @@ mod limits;
 pub mod message;
 mod mounting;
 mod outbound;
+mod plain;
 mod protocol;
 mod publish;
 mod rights;

@@ -4,15 +4,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_codec::{
-    Ack, Auth, Connack, Connect, Disconnect, Packet, PacketId, Properties, PropertiesBuf, Publish, QoS,
-    ReasonCode, Suback, Subscribe, Unsuback, Unsubscribe, Version,
+    Ack, Auth, Connack, Connect, Disconnect, Packet, PacketId, PacketType, PlainAck, PropertiesBuf, Publish,
+    QoS, ReasonCode, Suback, Subscribe, Unsuback, Unsubscribe, Version,
 };
 use mqtt_topic::{Mountpoint, TopicFilter, TopicName};
 
 use crate::alias::{AliasesIn, AliasesOut};
 use crate::outbound::{InFlight, Pubrec};
 use crate::publish::InboundPublish;
-use crate::send::write;
 use crate::{Delivery, KeepAlive, Opening, OurLimits, Policy, Session, TheirLimits, Violation, WillMessage};
 
 /// Which side of the connection this is.
@@ -218,7 +217,7 @@ impl Protocol {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<Received<'a, 'f>, Violation> {
-        self.keep_alive.heard(now);
+        self.note_heard(now);
         match packet {
             Packet::Publish(publish) => self.receive_publish(publish, now, out),
             Packet::Puback(ack) => self.receive_puback(&ack),
@@ -288,28 +287,37 @@ impl Protocol {
         self.check_publish(&publish)?;
         // First the topic: a repeated PUBLISH names its alias anew though it is not passed on again.
         let topic = name_topic(&mut self.aliases_in, &publish)?;
-        if let Some(packet_id) = publish.packet_id {
-            // 3.x has no Receive Maximum; its identifiers bound what can be under way.
-            let maximum = (self.version == Version::V5).then_some(self.ours.receive_maximum);
-            let exactly_once = publish.qos == QoS::ExactlyOnce;
-            if !self.session.inbound.arrive(packet_id, exactly_once, maximum)? {
-                let reason = ReasonCode::Success;
-                let again = Packet::Pubrec(Ack { packet_id, reason, properties: Properties::EMPTY });
-                // [MQTT-4.3.3-10]; four bytes fit every client that could be admitted.
-                write(&again, self.version, self.theirs.maximum_packet_size_bytes, out).ok();
-                return Ok(Received::Nothing);
-            }
+        let inbound = InboundPublish::new(&publish, topic, now);
+        if let Some(packet_id) = publish.packet_id
+            && !arrive(&mut self.session, self.version, &self.ours, packet_id, publish.qos, out)?
+        {
+            return Ok(Received::Nothing);
         }
-        Ok(Received::Publish(InboundPublish::new(&publish, topic, now)))
+        Ok(Received::Publish(inbound))
+    }
+
+    /// A PUBLISH above QoS 0 with this identifier arrived. Whether it is new; if not, it has been answered.
+    pub(crate) fn arrive(
+        &mut self,
+        packet_id: PacketId,
+        qos: QoS,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Violation> {
+        arrive(&mut self.session, self.version, &self.ours, packet_id, qos, out)
+    }
+
+    pub(crate) fn check_offers(&self, qos: QoS, retain: bool) -> Result<(), Violation> {
+        if qos > self.offers.maximum_qos {
+            return Err(Violation::new(ReasonCode::QoSNotSupported, "MQTT-3.2.2-11"));
+        }
+        if retain && !self.offers.retain {
+            return Err(Violation::new(ReasonCode::RetainNotSupported, "MQTT-3.2.2-14"));
+        }
+        Ok(())
     }
 
     fn check_publish(&self, publish: &Publish<'_>) -> Result<(), Violation> {
-        if publish.qos > self.offers.maximum_qos {
-            return Err(Violation::new(ReasonCode::QoSNotSupported, "MQTT-3.2.2-11"));
-        }
-        if publish.retain && !self.offers.retain {
-            return Err(Violation::new(ReasonCode::RetainNotSupported, "MQTT-3.2.2-14"));
-        }
+        self.check_offers(publish.qos, publish.retain)?;
         if publish.properties.is_empty() {
             return Ok(());
         }
@@ -382,18 +390,18 @@ impl Protocol {
     fn receive_pubrec<'a, 'f>(&mut self, ack: &Ack<'_>, out: &mut Vec<u8>) -> Received<'a, 'f> {
         let outbound = &mut self.session.outbound;
         if !ack.reason.is_error() && outbound.pubrec_next(ack.packet_id) {
-            self.send_ack(Packet::Pubrel, ack.packet_id, ReasonCode::Success, out); // [MQTT-4.3.3-4]
+            self.send_ack(PacketType::Pubrel, ack.packet_id, ReasonCode::Success, out); // [MQTT-4.3.3-4]
             return Received::Nothing;
         }
         outbound.take_apart(ack.packet_id);
         match outbound.pubrec(ack.packet_id, ack.reason.is_error()) {
             Pubrec::Release => {
-                self.send_ack(Packet::Pubrel, ack.packet_id, ReasonCode::Success, out); // [MQTT-4.3.3-4]
+                self.send_ack(PacketType::Pubrel, ack.packet_id, ReasonCode::Success, out); // [MQTT-4.3.3-4]
                 Received::Nothing
             }
             Pubrec::Unknown if ack.reason.is_error() => Received::Nothing,
             Pubrec::Unknown => {
-                self.send_ack(Packet::Pubrel, ack.packet_id, ReasonCode::PacketIdentifierNotFound, out);
+                self.send_ack(PacketType::Pubrel, ack.packet_id, ReasonCode::PacketIdentifierNotFound, out);
                 Received::Nothing
             }
             Pubrec::Refused(delivery) => completed(ack, Some(delivery)),
@@ -403,7 +411,7 @@ impl Protocol {
     fn receive_pubrel<'a, 'f>(&mut self, ack: &Ack<'_>, out: &mut Vec<u8>) -> Received<'a, 'f> {
         let known = self.session.inbound.release(ack.packet_id);
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-        self.send_ack(Packet::Pubcomp, ack.packet_id, reason, out); // [MQTT-4.3.3-11]
+        self.send_ack(PacketType::Pubcomp, ack.packet_id, reason, out); // [MQTT-4.3.3-11]
         Received::Nothing
     }
 
@@ -487,6 +495,11 @@ impl Protocol {
         &self.keep_alive
     }
 
+    /// The peer sent something.
+    pub(crate) fn note_heard(&mut self, now: Instant) {
+        self.keep_alive.heard(now);
+    }
+
     /// We do not read at the moment, so silence means nothing: count it from now on.
     pub fn excuse_silence(&mut self, now: Instant) {
         self.keep_alive.heard(now);
@@ -520,6 +533,25 @@ impl Protocol {
             will: self.will.map(|will| *will),
         }
     }
+}
+
+/// As [`Protocol::arrive`], while the alias table is borrowed.
+fn arrive(
+    session: &mut Session,
+    version: Version,
+    ours: &OurLimits,
+    packet_id: PacketId,
+    qos: QoS,
+    out: &mut Vec<u8>,
+) -> Result<bool, Violation> {
+    // 3.x has no Receive Maximum; its identifiers bound what can be under way.
+    let maximum = (version == Version::V5).then_some(ours.receive_maximum);
+    let is_new = session.inbound.arrive(packet_id, qos == QoS::ExactlyOnce, maximum)?;
+    if !is_new {
+        // [MQTT-4.3.3-10]; four bytes fit every client that could be admitted.
+        out.extend(PlainAck { packet_type: PacketType::Pubrec, packet_id }.bytes());
+    }
+    Ok(is_new)
 }
 
 fn completed<'a, 'f>(ack: &Ack<'_>, delivery: Option<Delivery>) -> Received<'a, 'f> {

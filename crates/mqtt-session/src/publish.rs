@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use mqtt_codec::{PacketId, Properties, PropertiesBuf, Publish, QoS};
+use mqtt_codec::{PacketId, PlainPublish, Properties, PropertiesBuf, Publish, QoS};
 use mqtt_topic::TopicName;
 
 use crate::message::{Message, all_forwarded, expiry, forwarded};
@@ -70,6 +70,15 @@ impl<'a> InboundPublish<'a> {
     ) -> Self {
         let expires_at = expiry(properties.message_expiry_interval_s(), now);
         Self { topic, qos, retain, dup: false, payload, properties, expires_at, packet_id: None }
+    }
+
+    /// A PUBLISH that was recognised by its topic.
+    #[must_use]
+    #[inline]
+    pub fn plain(publish: &PlainPublish<'a>, topic: TopicName<&'a str>) -> Self {
+        let PlainPublish { qos, packet_id, payload } = *publish;
+        let properties = Properties::EMPTY;
+        Self { topic, qos, retain: false, dup: false, payload, properties, expires_at: None, packet_id }
     }
 
     /// Packet identifier; `None` at QoS 0, and for a message that no packet brought.

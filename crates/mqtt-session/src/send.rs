@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use mqtt_codec::{
-    Ack, Auth, Disconnect, Packet, PacketId, Properties, PropertiesBuf, Property, Publish, QoS, ReasonCode,
-    ReasonCodes, Suback, Subscribe, SubscribeFilters, Unsuback, Unsubscribe, UnsubscribeFilters, Version,
-    encode, encoded_len,
+    Ack, Auth, Disconnect, Packet, PacketId, PacketType, PlainAck, Properties, PropertiesBuf, Property,
+    Publish, QoS, ReasonCode, ReasonCodes, Suback, Subscribe, SubscribeFilters, Unsuback, Unsubscribe,
+    UnsubscribeFilters, Version, encode, encoded_len,
 };
 
 use crate::alias::Naming;
@@ -36,7 +36,7 @@ impl Protocol {
     pub fn resume(&mut self, now: Instant, out: &mut Vec<u8>) -> Vec<(Delivery, DropReason)> {
         self.session.inbound.reconnect();
         for id in self.session.outbound.reconnect() {
-            self.send_ack(Packet::Pubrel, id, ReasonCode::Success, out);
+            self.send_ack(PacketType::Pubrel, id, ReasonCode::Success, out);
         }
         self.continue_resending(now, out)
     }
@@ -100,12 +100,22 @@ impl Protocol {
         suits.then(|| Layout::of(self.version))
     }
 
+    /// The bytes of a batch as they are sent to this peer; `None` if they differ for it.
+    #[must_use]
+    pub fn share_batch(&self, batch: &Batch) -> Option<Bytes> {
+        (batch.qos() == QoS::AtMostOnce && self.takes(batch)).then(|| batch.share())
+    }
+
+    fn takes(&self, batch: &Batch) -> bool {
+        let fits = batch.longest_bytes() <= self.theirs.maximum_packet_size_bytes as usize; // [MQTT-3.1.2-24]
+        fits && self.batch_layout() == Some(batch.layout())
+    }
+
     /// Sends a whole batch. Above QoS 0 the window must be open for all of it. Whether it suits this peer; if not,
     /// nothing was written and its messages must be delivered one by one.
     #[must_use]
     pub fn deliver_batch(&mut self, batch: &Batch, out: &mut Vec<u8>) -> bool {
-        let fits = batch.longest_bytes() <= self.theirs.maximum_packet_size_bytes as usize; // [MQTT-3.1.2-24]
-        if !fits || self.batch_layout() != Some(batch.layout()) {
+        if !self.takes(batch) {
             return false;
         }
         let from = out.len();
@@ -209,17 +219,28 @@ impl Protocol {
         let Some((id, qos)) = ticket.answer else { return };
         let exactly_once = qos == QoS::ExactlyOnce;
         self.session.inbound.answer(id, exactly_once && !reason.is_error()); // [MQTT-4.3.3-9]
-        let kind = if exactly_once { Packet::Pubrec } else { Packet::Puback };
+        let kind = if exactly_once { PacketType::Pubrec } else { PacketType::Puback };
         self.send_ack(kind, id, reason, out);
     }
 
     pub(crate) fn send_ack(
         &mut self,
-        kind: fn(Ack<'static>) -> Packet<'static>,
+        packet_type: PacketType,
         packet_id: PacketId,
         reason: ReasonCode,
         out: &mut Vec<u8>,
     ) {
+        if reason == ReasonCode::Success {
+            // Four bytes fit every client that could be admitted.
+            out.extend(PlainAck { packet_type, packet_id }.bytes());
+            return;
+        }
+        let kind = match packet_type {
+            PacketType::Puback => Packet::Puback,
+            PacketType::Pubrec => Packet::Pubrec,
+            PacketType::Pubrel => Packet::Pubrel,
+            _ => Packet::Pubcomp,
+        };
         // [MQTT-3.1.2-29]: acknowledgements carry a reason code only, so they suit every client.
         self.send(&kind(Ack { packet_id, reason, properties: Properties::EMPTY }), out);
     }

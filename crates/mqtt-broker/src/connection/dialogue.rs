@@ -114,7 +114,9 @@ impl Dialogue {
     pub(super) fn on_frame(&mut self, frame: &[u8], now: Instant, out: &mut Vec<u8>) -> ControlFlow<()> {
         self.tally.packets_received += 1;
         let answered_from = out.len();
-        if let Err(violation) = self.handle_frame(frame, now, out) {
+        let repeated = self.repeat(frame, now, out);
+        let handled = repeated.unwrap_or_else(|| self.handle_frame(frame, now, out));
+        if let Err(violation) = handled {
             self.end_with(End::Violation(violation));
         }
         self.tally.packets_sent += u64::from(out.len() > answered_from);
@@ -165,7 +167,7 @@ impl Dialogue {
                 let (core, identity) = (&self.core, &self.identity);
                 let publisher = publisher(&mut self.publisher, core, identity, &self.outbox, version);
                 let ticket = publish.ticket();
-                match hooked::publish(core, identity, publisher, &publish, now) {
+                match hooked::publish(core, identity, publisher, &publish, None, now) {
                     Handled::Answered(reason) => self.acknowledge(ticket, reason, out)?,
                     Handled::UnderReview(review) => self.review = Some(review),
                 }

@@ -9,7 +9,7 @@ use mqtt_session::{DropReason, InboundPublish, PACKET_BYTES_MAX, Violation};
 
 use super::End;
 use super::dialogue::Dialogue;
-use super::publisher::Publisher;
+use super::publisher::{Arrived, Publisher};
 use super::reviewing::Review;
 use crate::DisconnectCause;
 use crate::access::Identity;
@@ -26,19 +26,20 @@ pub(super) enum Handled {
     UnderReview(Box<Review>),
 }
 
-/// Publishes what the hooks make of a message.
+/// Publishes what the hooks make of a message; one that is `plain` goes on with the publisher's run.
 #[inline]
 pub(super) fn publish(
     core: &Core,
     identity: &Arc<Identity>,
     publisher: &mut Publisher,
     publish: &InboundPublish<'_>,
+    plain: Option<Arrived<'_>>,
     now: Instant,
 ) -> Handled {
     if publisher.mounting.is_some() {
         return publish_mounted(core, identity, publisher, publish, now);
     }
-    publish_whole(core, identity, publisher, publish, now)
+    publish_whole(core, identity, publisher, publish, plain, now)
 }
 
 /// The same for the message of a client below a mountpoint.
@@ -52,7 +53,7 @@ fn publish_mounted(
 ) -> Handled {
     let mut mounting = publisher.mounting.take().expect("the caller has looked");
     let handled = match mounting.mount(publish) {
-        Ok(publish) => publish_whole(core, identity, publisher, &publish, now),
+        Ok(publish) => publish_whole(core, identity, publisher, &publish, None, now),
         Err(unmountable) => {
             publisher.is_unstored = false;
             publisher.refuse(publish, DropReason::PublishNotAuthorized);
@@ -70,6 +71,7 @@ fn publish_whole(
     identity: &Arc<Identity>,
     publisher: &mut Publisher,
     publish: &InboundPublish<'_>,
+    plain: Option<Arrived<'_>>,
     now: Instant,
 ) -> Handled {
     const ASKED: Events = Events::PUBLISH.or(Events::REVIEW_PUBLISH);
@@ -79,7 +81,10 @@ fn publish_whole(
             return publish_ruled(core, identity, publisher, publish, objection, now);
         }
     }
-    let reason = publisher.publish(publish, now);
+    let reason = match plain {
+        Some(arrived) => publisher.go_on_with(arrived, publish, now),
+        None => publisher.publish(publish, now),
+    };
     if core.hooks.wants(Events::PUBLISHED) {
         tell_published(core, identity, publish, reason);
     }

@@ -9,6 +9,7 @@ mod paths;
 mod publisher;
 mod rate;
 mod recheck;
+mod repeat;
 mod replay;
 mod reviewing;
 mod run;
@@ -262,7 +263,7 @@ impl Connection {
         let mut worked = false;
         loop {
             let filled_from = writer.position();
-            let filled = writer.pending_bytes() < WRITE_BYTES_HIGH && dialogue.fill(now, writer.buffer());
+            let filled = writer.pending_bytes() < WRITE_BYTES_HIGH && dialogue.fill(now, writer);
             if let Some(keeping) = &mut dialogue.keeping {
                 keeping.submit(&dialogue.core, filled_from);
                 writer.hold(keeping.held_from(cx.waker()));

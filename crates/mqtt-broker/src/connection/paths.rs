@@ -1,5 +1,7 @@
 //! Where a client's messages lead: looked up once per topic, kept while the index does not change.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use mqtt_codec::{QoS, ReasonCode};
 use mqtt_session::Rights;
@@ -13,7 +15,7 @@ use crate::index::Route;
 /// Where one topic leads for this client, and whether it may publish there.
 #[derive(Debug)]
 pub(super) struct Path {
-    topic: Box<str>,
+    pub(super) topic: Arc<str>,
     /// Why nothing may be published there.
     pub(super) refused: Option<ReasonCode>,
     /// What may be published there.
@@ -28,7 +30,7 @@ pub(super) struct Path {
 pub(super) struct Paths {
     generation: u64,
     paths: Vec<Path>,
-    by_topic: HashMap<Box<str>, usize>,
+    by_topic: HashMap<Arc<str>, usize>,
     /// Targets of all paths, which bound their memory.
     targets: usize,
     /// The path that was asked for last: most publishers stay with one topic for a while.

@@ -4,10 +4,11 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_codec::{QoS, ReasonCode, Version};
-use mqtt_session::{DropReason, InboundPublish, Mounting, is_batchable};
+use mqtt_codec::{PlainPublish, QoS, ReasonCode, Version};
+use mqtt_session::{DropReason, InboundPublish, Layout, Mounting, is_batchable};
 
 use mqtt_store::Source;
+use mqtt_topic::TopicName;
 
 use super::paths::{Path, Paths};
 use super::run::Run;
@@ -16,6 +17,13 @@ use crate::core::{Core, Touched};
 use crate::index::Route;
 use crate::outbox::Outbox;
 use crate::restrict::source_of;
+
+/// The bytes of a message as they arrived.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrived<'a> {
+    pub(super) frame: &'a [u8],
+    pub(super) layout: Layout,
+}
 
 /// The publishing half of a client.
 pub(super) struct Publisher {
@@ -80,6 +88,55 @@ impl Publisher {
         }
         self.hand_over_run(now);
         self.publish_singly(number, publish, able, now)
+    }
+
+    /// The topic of the run, if whatever is published on it next just joins its batches.
+    #[inline]
+    pub(super) fn topic_in_batches(&self) -> Option<&Arc<str>> {
+        let (number, _) = self.run.path_in_batches()?;
+        // A mounted client's packets name their topics in another way.
+        let is_named_so = self.mounting.is_none() && !self.paths.is_outdated(&self.core);
+        is_named_so.then(|| &self.paths.path(number).topic)
+    }
+
+    /// Whether a message on that topic may join: what was found out for the first message of the run holds for it as well.
+    #[inline]
+    pub(super) fn goes_on_with(&self, publish: &PlainPublish<'_>) -> bool {
+        let same_qos = self.run.path_in_batches().is_some_and(|(_, qos)| qos == publish.qos);
+        let stored = publish.qos > QoS::AtMostOnce && self.touched.transaction.keeps_messages();
+        same_qos
+            && publish.payload.len() <= self.core.settings.limits.payload_bytes_max
+            && (!stored || self.core.keeps_now())
+    }
+
+    /// Adds a message that [may](Self::goes_on_with) join the run.
+    #[inline]
+    pub(super) fn go_on_with(
+        &mut self,
+        arrived: Arrived<'_>,
+        publish: &InboundPublish<'_>,
+        now: Instant,
+    ) -> ReasonCode {
+        if self.run.add_plain(arrived, publish, &self.core.outbox_limits.queue) {
+            self.hand_over_run(now);
+        }
+        ReasonCode::Success
+    }
+
+    /// The same on the topic of the run.
+    #[inline]
+    pub(super) fn go_on_with_plain(
+        &mut self,
+        arrived: Arrived<'_>,
+        publish: &PlainPublish<'_>,
+        now: Instant,
+    ) {
+        let Some((number, _)) = self.run.path_in_batches() else { return };
+        let topic = TopicName::assume_valid(&*self.paths.path(number).topic);
+        let publish = InboundPublish::plain(publish, topic);
+        if self.run.add_plain(arrived, &publish, &self.core.outbox_limits.queue) {
+            self.hand_over_run(now);
+        }
     }
 
     /// Number of the path of a message. A run on another path, or on one that is no longer valid, is handed

@@ -6,6 +6,7 @@ use mqtt_codec::QoS;
 use mqtt_session::{BatchBuilder, InboundPublish, Layout};
 use mqtt_store::QueueLimits;
 
+use super::publisher::Arrived;
 use crate::core::{Core, Touched};
 use crate::index::{Route, Target};
 
@@ -46,6 +47,24 @@ impl Run {
     /// Whether messages of this quality of service are being collected for a path.
     pub(super) fn is_on(&self, path: usize, qos: QoS) -> bool {
         self.course == Some((path, qos))
+    }
+
+    /// The path of a run that leads to batches alone.
+    pub(super) fn path_in_batches(&self) -> Option<(usize, QoS)> {
+        self.course.filter(|_| !self.singly)
+    }
+
+    /// Adds a message to a run that leads to [batches alone](Self::path_in_batches), as it arrived. Whether the run has become long.
+    #[inline]
+    pub(super) fn add_plain(
+        &mut self,
+        arrived: Arrived<'_>,
+        publish: &InboundPublish<'_>,
+        queue: &QueueLimits,
+    ) -> bool {
+        let Arrived { frame, layout } = arrived;
+        self.builders.iter_mut().for_each(|builder| builder.push_plain(frame, layout, publish));
+        self.is_long(queue)
     }
 
     /// The path of the run.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use mqtt_codec::QoS;
 use mqtt_session::{Batch, Delivery, DropReason};
 use mqtt_store::Retained;
+use mqtt_transport::{CHAIN_BYTES_MIN, FrameWriter};
 
 use super::WRITE_BYTES_HIGH;
 use super::dialogue::Dialogue;
@@ -15,7 +16,8 @@ use crate::outbox::Taken;
 impl Dialogue {
     /// Encodes some of what waits. Whether there may be more: something was encoded or, being too large or
     /// too old, left out.
-    pub(super) fn fill(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+    pub(super) fn fill(&mut self, now: Instant, writer: &mut FrameWriter) -> bool {
+        let out = writer.buffer();
         let filled_from = out.len();
         if self.protocol.is_resending() {
             let dropped = self.protocol.continue_resending(now, out);
@@ -32,7 +34,8 @@ impl Dialogue {
             }
         }
         let sent_from = out.len();
-        let taken = self.fill_from_replays(now, out) && self.fill_from_outbox(now, out);
+        let taken = self.fill_from_replays(now, out) && self.fill_from_outbox(now, writer);
+        let out = writer.buffer();
         self.tell_sent(out, sent_from, Events::SENT);
         let filled = taken || out.len() > filled_from;
         self.show(out, filled_from);
@@ -81,7 +84,7 @@ impl Dialogue {
     }
 
     /// Whether anything was taken from the outbox.
-    fn fill_from_outbox(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+    fn fill_from_outbox(&mut self, now: Instant, writer: &mut FrameWriter) -> bool {
         let window = self.protocol.window_free();
         let mut batch = std::mem::take(&mut self.batch);
         self.outbox.take(window, WRITE_BYTES_HIGH, &self.core.outbox_limits, now, &mut batch);
@@ -92,8 +95,8 @@ impl Dialogue {
         for taken in batch.drain(..) {
             match taken {
                 _ if self.unchecked > 0 && !self.may_get(&taken) => {}
-                Taken::One(delivery) => self.send(delivery, now, out),
-                Taken::Many(batch) => self.send_batch(&batch, now, out),
+                Taken::One(delivery) => self.send(delivery, now, writer.buffer()),
+                Taken::Many(batch) => self.send_batch(&batch, now, writer),
             }
         }
         // An idle connection holds no buffer.
@@ -128,14 +131,21 @@ impl Dialogue {
         may
     }
 
-    fn send_batch(&mut self, batch: &Batch, now: Instant, out: &mut Vec<u8>) {
-        if self.protocol.deliver_batch(batch, out) {
+    fn send_batch(&mut self, batch: &Batch, now: Instant, writer: &mut FrameWriter) {
+        if self.chain_batch(batch, writer) || self.protocol.deliver_batch(batch, writer.buffer()) {
             self.tally.packets_sent += u64::from(batch.messages());
             self.tally.publish_sent += u64::from(batch.messages());
             self.tally.publish_bytes_sent += batch.payload_bytes();
         } else {
-            batch.deliveries().for_each(|delivery| self.send(delivery, now, out));
+            batch.deliveries().for_each(|delivery| self.send(delivery, now, writer.buffer()));
         }
+    }
+
+    /// Lets the bytes of a long batch leave from where they are. Whether that is possible.
+    fn chain_batch(&self, batch: &Batch, writer: &mut FrameWriter) -> bool {
+        let chains = batch.bytes().len() >= CHAIN_BYTES_MIN && !self.core.hooks.wants(Events::PACKET_SENDING);
+        let shared = if chains { self.protocol.share_batch(batch) } else { None };
+        shared.map(|bytes| writer.chain(bytes)).is_some()
     }
 
     fn send(&mut self, delivery: Delivery, now: Instant, out: &mut Vec<u8>) {

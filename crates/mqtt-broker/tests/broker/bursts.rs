@@ -7,6 +7,7 @@ use mqtt_session::DropReason;
 use mqtt_testkit::{Peer, ToWire, connect, disconnect, publish};
 
 use crate::harness::broker;
+use crate::wires::connect_narrow;
 
 const COUNT: u16 = 60;
 
@@ -114,4 +115,31 @@ async fn a_burst_that_a_session_takes_with_it_is_counted() {
 
 fn ended(broker: &Broker) -> u64 {
     broker.metrics().dropped_for(DropReason::SessionEnded)
+}
+
+/// Long batches leave from where they are, between packets that are copied, also towards a client that reads slowly.
+#[tokio::test(start_paused = true)]
+async fn large_messages_come_whole_and_in_order_among_small_ones() {
+    let house = broker().await;
+    let mut receivers = Vec::new();
+    for (version, room_bytes) in [(Version::V5, 1 << 20), (Version::V3_1_1, 1000), (Version::V5, 70_000)] {
+        let client = connect(&format!("s{room_bytes}")).version(version);
+        let mut receiver = connect_narrow(&house, client, room_bytes).await;
+        receiver.subscribe("#", AtMostOnce).await;
+        receivers.push(receiver);
+    }
+    let mut publisher = house.v5("p").await;
+    let sizes = [9000, 9000, 9000, 10, 10, 100_000, 5000, 20_000, 20_000, 1];
+    let mut sending = Vec::new();
+    for (number, size) in (0_u8..).zip(sizes) {
+        sending.extend(publish("t").payload(vec![number; size]).to_wire(Version::V5));
+    }
+    let sent = tokio::spawn(async move { publisher.send(sending).await });
+    for receiver in &mut receivers {
+        for (number, size) in (0_u8..).zip(sizes) {
+            assert!(receiver.expect_publish().await.payload == vec![number; size], "message {number}");
+        }
+        receiver.expect_silence().await;
+    }
+    sent.await.expect("it was sent");
 }

@@ -431,3 +431,26 @@ async fn a_restart_keeps_sessions_below_their_mountpoint() {
         assert_eq!(got.len(), usize::from(present), "{template:?}: {got:?}");
     }
 }
+
+/// What a mounted client calls `m/x` is not what lies at `m/x` because it calls that `x`.
+#[tokio::test(start_paused = true)]
+async fn in_a_burst_a_name_that_looks_like_a_whole_one_is_still_the_clients_own() {
+    for qos in [AtMostOnce, AtLeastOnce] {
+        let house = broker().await;
+        let mut watcher = watcher(&house).await;
+        let mut sender = inside(&house, "sender").await;
+        let names = ["x", "x", "m/x", "m/x", "x"];
+        let mut burst = Vec::new();
+        for (number, name) in (1..).zip(names) {
+            burst.extend(mqtt_testkit::ToWire::to_wire(&publish(name).qos(qos, number), Version::V5));
+        }
+        sender.send(burst).await;
+        for name in names {
+            let received = watcher.expect_publish().await;
+            assert_eq!(received.topic, format!("m/{name}"));
+            if let Some(packet_id) = received.packet_id {
+                watcher.send(mqtt_testkit::puback(packet_id)).await;
+            }
+        }
+    }
+}

@@ -1,6 +1,8 @@
 //! What the fuzz targets of the codec and the test of their corpora do with one input.
 
-use mqtt_codec::{Framing, Packet, Properties, Version, decode, encode, encoded_len, frame};
+use mqtt_codec::{
+    Framing, Packet, PlainAck, PlainPublish, Properties, Publish, Version, decode, encode, encoded_len, frame,
+};
 
 /// Framing of every prefix: an answer never becomes wrong when more bytes come.
 pub(crate) fn check_frame(input: &[u8]) {
@@ -80,6 +82,7 @@ fn read_properties(properties: Properties<'_>) {
 pub(crate) fn check_decode_encode_decode(input: &[u8]) {
     let Some((&pick, bytes)) = input.split_first() else { return };
     let version = Version::ALL[usize::from(pick) % Version::ALL.len()];
+    check_plain_ways(bytes, version);
     let Ok(packet) = decode(bytes, version) else { return };
     let mut once = Vec::new();
     let len = encode(&packet, version, &mut once).expect("what was decoded is valid");
@@ -90,4 +93,29 @@ pub(crate) fn check_decode_encode_decode(input: &[u8]) {
     let mut twice = Vec::new();
     assert_eq!(encode(&again, version, &mut twice), Ok(len));
     assert_eq!(twice, once);
+}
+
+/// The short ways to read a packet find exactly what the long one does.
+pub(crate) fn check_plain_ways(bytes: &[u8], version: Version) {
+    let Ok(packet) = decode(bytes, version) else { return assert_eq!(PlainAck::read(bytes), None) };
+    let plain = PlainAck::read(bytes).map(|ack| (ack.packet_type, ack.packet_id, ack.bytes().to_vec()));
+    match packet {
+        Packet::Publish(publish) => check_plain_publish(bytes, &publish, version),
+        Packet::Puback(ack) | Packet::Pubrec(ack) | Packet::Pubrel(ack) | Packet::Pubcomp(ack)
+            if bytes.len() == 4 =>
+        {
+            let dup = bytes[0] & 8 != 0; // which MQTT 3.1 allows in a PUBREL
+            let expected = (packet.packet_type(), ack.packet_id, bytes.to_vec());
+            assert_eq!(plain, (!dup).then_some(expected));
+        }
+        _ => assert_eq!(plain, None),
+    }
+}
+
+fn check_plain_publish(bytes: &[u8], publish: &Publish<'_>, version: Version) {
+    let Publish { dup, retain, topic, qos, packet_id, payload, properties } = *publish;
+    let plain = !dup && !retain && properties.is_empty() && !topic.is_empty();
+    let expected = plain.then_some(PlainPublish { qos, packet_id, payload });
+    assert_eq!(PlainPublish::read(bytes, topic, version), expected, "{bytes:02x?}");
+    assert_eq!(PlainPublish::read(bytes, &format!("{topic}/x"), version), None);
 }
