@@ -25,6 +25,7 @@ mod outbox;
 mod peers;
 mod restrict;
 mod settings;
+mod spare;
 mod storage;
 mod sweep;
 mod sys;

@@ -105,9 +105,11 @@ impl BatchBuilder {
         self.messages += 1;
     }
 
-    /// Makes room for so many bytes at once.
-    pub fn reserve(&mut self, bytes: usize) {
-        self.bytes.reserve_exact(bytes);
+    /// Collects into this buffer, which is emptied. Nothing was collected before.
+    #[must_use]
+    pub fn into_buffer(self, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self { bytes: buffer, ..self }
     }
 
     /// The layout that it collects for.
@@ -136,17 +138,20 @@ impl BatchBuilder {
 
     /// The batch, unless nothing was collected. The builder is empty again and holds no memory.
     pub fn finish(&mut self, publisher: u64) -> Option<Batch> {
+        self.finish_with(publisher, Bytes::from)
+    }
+
+    /// The same; `share` makes what is shared of the buffer, byte for byte.
+    pub fn finish_with(&mut self, publisher: u64, share: impl FnOnce(Vec<u8>) -> Bytes) -> Option<Batch> {
         if self.messages == 0 {
             return None;
         }
         let empty = Self::new(self.layout, self.qos);
-        let Self { mut bytes, layout, qos, messages, payload_bytes, longest_bytes } =
+        let Self { bytes, layout, qos, messages, payload_bytes, longest_bytes } =
             core::mem::replace(self, empty);
-        if bytes.capacity() / 2 > bytes.len() {
-            bytes.shrink_to_fit(); // it may wait for a slow receiver
-        }
         let range = 0..as_u32(bytes.len());
-        let body = Bytes::from(bytes);
+        let body = share(bytes);
+        assert_eq!(body.len(), range.end as usize, "nothing is added or left out");
         Some(Batch { body, range, layout, qos, messages, payload_bytes, longest_bytes, publisher })
     }
 }

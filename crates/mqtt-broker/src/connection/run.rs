@@ -9,6 +9,7 @@ use mqtt_store::QueueLimits;
 use super::publisher::Arrived;
 use crate::core::{Core, Touched};
 use crate::index::{Route, Target};
+use crate::spare;
 
 /// A run that is being collected.
 #[derive(Debug)]
@@ -96,9 +97,8 @@ impl Run {
     fn builder_for(&mut self, layout: Layout, qos: QoS) -> u8 {
         let known = self.builders.iter().position(|one| one.layout() == layout && one.qos() == qos);
         let number = known.unwrap_or_else(|| {
-            let mut builder = BatchBuilder::new(layout, qos);
-            builder.reserve(self.last_bytes);
-            self.builders.push(builder);
+            let buffer = spare::buffer(self.last_bytes);
+            self.builders.push(BatchBuilder::new(layout, qos).into_buffer(buffer));
             self.builders.len() - 1
         });
         u8::try_from(number).expect("two layouts and three qualities of service")
@@ -146,7 +146,7 @@ impl Run {
     ) {
         for (number, builder) in (0..).zip(&mut self.builders) {
             self.last_bytes = builder.len_bytes();
-            let Some(batch) = builder.finish(publisher) else { continue };
+            let Some(batch) = builder.finish_with(publisher, spare::share) else { continue };
             for (way, target) in self.ways.iter().zip(&route.targets) {
                 if *way == Way::Batch(number) {
                     core.push_batch(&target.outbox, &batch, now, touched);
