@@ -51,7 +51,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "mqtt-login",
         ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-access", "mqtt-http"],
-        ours_in_tests: &["mqtt-testkit"],
+        ours_in_tests: &["mqtt-testkit", "mqtt-broker", "mqtt-transport"],
         never: LIBRARY,
     },
     Layer {

@@ -140,10 +140,31 @@ async fn a_set_that_has_not_changed_is_not_sent_again() {
 async fn many_logins_at_a_time_share_one_request() {
     let (house, signer) = (House::new().await, Signer::new("a"));
     house.service.always(HttpAnswer::status(200, &set(&[&signer])));
-    let logins = (0..50).map(|_| house.login(0, &signer));
-    let mut logins: Vec<_> = logins.map(Box::pin).collect();
-    for login in &mut logins {
-        assert_eq!(login.await, None);
+    let house = Arc::new(house);
+    let signer = Arc::new(signer);
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        let (house, signer) = (house.clone(), signer.clone());
+        logins.spawn(async move { house.login(0, &signer).await });
     }
+    assert!(logins.join_all().await.iter().all(Option::is_none));
     assert_eq!(house.service.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn tokens_of_known_keys_do_not_wait_for_others() {
+    let (house, known, unknown) = (House::new().await, Signer::new("a"), Signer::new("b"));
+    house.service.answer(HttpAnswer::status(200, &set(&[&known])));
+    assert_eq!(house.login(0, &known).await, None);
+    house.service.always(HttpAnswer::Silence);
+    let waiting = house.login(20, &unknown);
+    let passing = async {
+        tokio::task::yield_now().await;
+        house.login(20, &known).await
+    };
+    tokio::select! {
+        biased;
+        _ = waiting => panic!("the service says nothing"),
+        passed = passing => assert_eq!(passed, None),
+    }
 }

@@ -68,6 +68,7 @@ pub(super) const SUITES: &[(&str, Prepare)] = &[
     ("tls", tls),
     ("quic", quic),
     ("access", |places| virtual_environment(places, "access", "access_cases.py")),
+    ("login", |places| virtual_environment(places, "login", "login_cases.py")),
     ("mosquitto", |places| {
         installed(places, "mosquitto", "mosquitto_clients.py", "mosquitto_sub", "mosquitto-clients")
     }),

@@ -9,7 +9,6 @@ use mqtt_http::{Client, ClientOptions, TlsClientOptions};
 use mqtt_login::jwt::{
     ALGORITHMS, Jwt, KeyError, KeySet, RemoteKeys, RemoteSettings, TokenField, TokenSettings,
 };
-use mqtt_login::{Bounded, Bounds};
 use parking_lot::Mutex;
 
 use super::service::ServiceUrl;
@@ -93,12 +92,11 @@ impl JwtOptions {
     /// The member of the chain. Keys that were fetched are kept as long as the options stay the same.
     pub(super) fn member(&self, read: &JwtKeys, fetched: &Fetched) -> Arc<dyn Authenticator> {
         let jwt = Jwt::new(read.keys.clone(), self.token.clone());
-        let jwt = match &read.client {
-            Some(client) => jwt.and_remote(fetched.of(self, client)),
-            None => jwt,
-        };
-        let bounds = Bounds { deadline: self.jwks_timeout + Duration::from_secs(1), ..Bounds::default() };
-        Arc::new(Bounded::new(jwt, bounds))
+        // Only tokens that none of the known keys has signed wait for others, so that no bound is put around all of them.
+        match &read.client {
+            Some(client) => Arc::new(jwt.and_remote(fetched.of(self, client))),
+            None => Arc::new(jwt),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mqtt_http::{Client, Request, Response};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::keys::KeySet;
 use super::token::Refused;
@@ -41,7 +42,12 @@ pub struct RemoteKeys {
     known: Mutex<Option<Known>>,
     /// The last attempt; held while one is under way, so that all who wait share it.
     fetching: tokio::sync::Mutex<Option<Instant>>,
+    /// Logins that may wait for it.
+    waiting: Semaphore,
 }
+
+/// Logins that wait for keys; more have to do with those that are known.
+const WAITING_MAX: usize = 1000;
 
 #[derive(Clone, Debug)]
 struct Known {
@@ -56,7 +62,8 @@ impl RemoteKeys {
     #[must_use]
     pub fn new(client: Client, settings: RemoteSettings, algorithms: Vec<String>) -> Arc<Self> {
         let (known, fetching) = (Mutex::default(), tokio::sync::Mutex::default());
-        Arc::new(Self { client, settings, algorithms, known, fetching })
+        let waiting = Semaphore::new(WAITING_MAX);
+        Arc::new(Self { client, settings, algorithms, known, fetching, waiting })
     }
 
     /// The keys as far as they are known, fetched first if there are none that may be used.
@@ -94,6 +101,7 @@ impl RemoteKeys {
 
     /// One attempt at a time, and not too soon after the last one.
     async fn fetch(&self, now: Instant) {
+        let Ok(_place) = self.waiting.try_acquire() else { return };
         let mut last = self.fetching.lock().await;
         if last.is_some_and(|last| now.saturating_duration_since(last) < self.settings.pause) {
             return;
