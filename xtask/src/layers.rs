@@ -56,7 +56,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "mqtt-client",
-        ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-transport"],
+        ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-access", "mqtt-transport"],
         ours_in_tests: &["mqtt-testkit", "mqtt-broker"],
         never: LIBRARY,
     },

@@ -1,5 +1,6 @@
-//! SCRAM-SHA-256 and SCRAM-SHA-512 (RFC 5802, RFC 7677), the server's side.
+//! SCRAM-SHA-256 and SCRAM-SHA-512 (RFC 5802, RFC 7677), both sides.
 
+mod client;
 mod messages;
 mod server;
 
@@ -11,6 +12,7 @@ use subtle::ConstantTimeEq;
 
 use crate::password::{HashError, base64, from_base64};
 
+pub use client::ClientExchange;
 pub use server::{Outcome, ServerExchange, Users};
 
 /// A mechanism, named as in the Authentication Method of a CONNECT.

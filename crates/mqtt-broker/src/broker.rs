@@ -73,6 +73,9 @@ struct Running {
     open: Arc<Open>,
 }
 
+/// Bytes under way in each direction of a connection through memory.
+const PIPE_BYTES: usize = 64 << 10;
+
 /// Keys of this node's sessions are counted from 1 and never come so far.
 const FOREIGN_KEYS: u64 = 1 << 63;
 
@@ -241,6 +244,26 @@ impl Broker {
             serve(opening).await;
             drop((place, visit));
         });
+    }
+
+    /// Opens a connection through memory, as if a client had come in from this peer; the client's end of it is returned.
+    /// So the tests of any client can run against a broker of their own.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// use mqtt_broker::{Broker, Peer};
+    ///
+    /// let broker = Broker::builder().start().await.expect("nothing has to be bound");
+    /// let stream = broker.dial(Peer::anonymous());
+    /// # let _ = stream;
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn dial(&self, peer: Peer) -> Stream {
+        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        self.attach(Stream::boxed(far), peer);
+        Stream::boxed(near)
     }
 
     /// The broker's own client inside the program: privileged, so it may publish to `$SYS` and past all access

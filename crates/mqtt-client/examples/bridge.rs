@@ -5,7 +5,6 @@
 
 use mqtt_broker::{Broker, Peer};
 use mqtt_client::{Client, Options, Publication, QoS};
-use mqtt_transport::Connection;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -15,12 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// How a client reaches a broker in the same program, again and again.
 fn through_memory(broker: &Broker, client_id: &str) -> Options {
     let broker = broker.clone();
-    let options = Options::with_streams(move || {
-        let (near, far) = tokio::io::duplex(64 << 10);
-        broker.attach(Connection::boxed(far), Peer::anonymous());
-        Box::pin(std::future::ready(Ok(Connection::boxed(near))))
-    });
-    options.client_id(client_id)
+    let open = move || broker.dial(Peer::anonymous());
+    Options::with_streams(move || Box::pin(std::future::ready(Ok(open())))).client_id(client_id)
 }
 
 pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,5 +1,7 @@
 //! The handle that applications hold.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mqtt_codec::{PropertiesBuf, Property, QoS, ReasonCode, SubscriptionOptions};
@@ -18,6 +20,7 @@ use crate::{ClientError, ConnectError, Incoming, Options, Publication, Subscript
 pub struct Client {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
+    dropped: Arc<AtomicU64>,
 }
 
 /// How the connection stands.
@@ -64,7 +67,8 @@ impl Client {
     /// The first attempt failed; reconnecting begins only after a connection that was established.
     pub async fn connect(options: Options) -> Result<(Self, Welcome), ConnectError> {
         let started = driver::start(options).await?;
-        Ok((Self { commands: started.commands, status: started.status }, started.welcome))
+        let driver::Started { commands, status, dropped, welcome } = started;
+        Ok((Self { commands, status, dropped }, welcome))
     }
 
     /// Hands a message over and returns its acknowledgement, which may be awaited later. Waits only while
@@ -163,6 +167,25 @@ impl Client {
             }
         };
         tokio::time::timeout(timeout, response).await.unwrap_or(Err(ClientError::TimedOut))
+    }
+
+    /// Proves itself anew, on the connection that is there (section 4.12.1): before a token ends, for example.
+    ///
+    /// # Errors
+    /// [`ClientError::NotAuthenticated`] if no method was chosen or the server cannot show that it is the right one,
+    /// [`ClientError::Refused`] if the server ends the connection over it, [`ClientError::SessionLost`] if the connection
+    /// is lost or another exchange is under way.
+    pub async fn reauthenticate(&self) -> Result<(), ClientError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Reauthenticate { answer }).await?;
+        answered.await.unwrap_or(Err(ClientError::Closed))
+    }
+
+    /// Messages at QoS 0 that were dropped because a subscription was full while an answer of the server was awaited, and
+    /// those that nobody had subscribed to.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Sends what waits, then a DISCONNECT, and ends the client.

@@ -19,6 +19,7 @@ pub(crate) enum Command {
     Publish(Outgoing),
     Subscribe(SubscribeRequest),
     Unsubscribe { filters: Vec<String>, properties: PropertiesBuf, answer: Answer<Vec<ReasonCode>> },
+    Reauthenticate { answer: Answer<()> },
     Disconnect { reason: ReasonCode, properties: PropertiesBuf, answer: Answer<()> },
 }
 

@@ -3,12 +3,14 @@
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use futures_util::task::AtomicWaker;
 use mqtt_codec::{ReasonCode, Version};
 use mqtt_session::Session;
 use tokio::sync::{mpsc, watch};
 
+use crate::acknowledgements::Acknowledgements;
 use crate::client::Status;
 use crate::command::{Answer, Command, tell};
 use crate::handshake::{Admitted, admit};
@@ -21,6 +23,7 @@ use crate::{Backoff, ClientError, ConnectError, Options, Welcome};
 pub(crate) struct Started {
     pub(crate) commands: mpsc::Sender<Command>,
     pub(crate) status: watch::Receiver<Status>,
+    pub(crate) dropped: Arc<AtomicU64>,
     pub(crate) welcome: Welcome,
 }
 
@@ -34,6 +37,7 @@ struct Driver {
     status: watch::Sender<Status>,
     outbound: Outbound,
     subscriptions: Subscriptions,
+    acknowledgements: Arc<Acknowledgements>,
     waker: Arc<AtomicWaker>,
     random: RandomState,
     /// Connections in a row that were established and did not last: the pauses go on growing over them.
@@ -56,10 +60,13 @@ pub(crate) async fn start(options: Options) -> Result<Started, ConnectError> {
     let session_present = welcome.session_present;
     let (status, status_receiver) = watch::channel(Status::Connected { session_present });
     let waker = Arc::new(AtomicWaker::new());
+    let subscriptions = Subscriptions::new(options.incoming_max, waker.clone());
+    let dropped = subscriptions.dropped();
     let driver = Driver {
         client_id: welcome.client_id.clone(),
-        subscriptions: Subscriptions::new(options.incoming_max, waker.clone()),
-        outbound: Outbound::default(),
+        subscriptions,
+        acknowledgements: Acknowledgements::new(waker.clone()),
+        outbound: Outbound::new(&options),
         random: RandomState::new(),
         short_lived: 0,
         options,
@@ -68,7 +75,7 @@ pub(crate) async fn start(options: Options) -> Result<Started, ConnectError> {
         waker,
     };
     tokio::spawn(driver.run(admitted));
-    Ok(Started { commands: sender, status: status_receiver, welcome })
+    Ok(Started { commands: sender, status: status_receiver, dropped, welcome })
 }
 
 impl Driver {
@@ -100,7 +107,8 @@ impl Driver {
             commands: &mut self.commands,
             outbound: &mut self.outbound,
             subscriptions: &mut self.subscriptions,
-            outgoing_max: self.options.outgoing_max.max(1),
+            acknowledgements: &self.acknowledgements,
+            options: &self.options,
             waker: &self.waker,
         };
         let mut link = Link::new(admitted, &mut work);
@@ -110,6 +118,7 @@ impl Driver {
         self.short_lived = if lasted { 0 } else { self.short_lived.saturating_add(1) };
         let session = link.close(&end).await;
         self.subscriptions.connection_lost();
+        self.acknowledgements.forget();
         let after = match end {
             End::Done { answer, .. } => After::End { cause: "disconnected".into(), answer },
             End::Lost(cause) => After::TryAgain { cause },
@@ -138,6 +147,7 @@ impl Driver {
             self.pause(&backoff, tried).await?;
             match admit(&self.options, &self.client_id, self.starts_clean(), session).await {
                 Ok(admitted) => return Ok(admitted),
+                Err(failed) if failed.0.is_permanent() => return Err((failed.0.to_string(), None)),
                 Err(failed) => {
                     cause = failed.0.to_string();
                     session = failed.1;
@@ -152,7 +162,7 @@ impl Driver {
         let pause = tokio::time::sleep(backoff.pause(attempt, self.random.hash_one(attempt)));
         tokio::pin!(pause);
         loop {
-            let has_room = self.outbound.waiting_len() < self.options.outgoing_max.max(1);
+            let has_room = self.outbound.takes_more();
             tokio::select! {
                 () = &mut pause => return Ok(()),
                 command = self.commands.recv(), if has_room => match command {
@@ -161,6 +171,7 @@ impl Driver {
                     Some(Command::Disconnect { answer, .. }) => {
                         return Err(("disconnected".into(), Some(answer)));
                     }
+                    Some(Command::Reauthenticate { answer }) => tell(answer, Err(ClientError::SessionLost)),
                     Some(Command::Subscribe(request)) => {
                         tell(request.answer, Err(ClientError::SessionLost));
                     }

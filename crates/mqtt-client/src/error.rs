@@ -26,6 +26,9 @@ pub enum ConnectError {
     },
     /// The server broke a rule of the protocol.
     Violation(Violation),
+    /// Enhanced authentication failed on this side: the server asked for what the method has no answer to, or could not
+    /// show that it is the right one.
+    NotAuthenticated,
     /// The options cannot be encoded, such as a client identifier that is too long.
     Options(EncodeError),
 }
@@ -48,8 +51,12 @@ pub enum ClientError {
     NotEncodable,
     /// No answer came in time.
     TimedOut,
-    /// The server refused the subscription.
+    /// The server refused.
     Refused(ReasonCode),
+    /// More messages or bytes wait to be sent than may ([`Options::overflow`](crate::Options::overflow)).
+    BufferFull,
+    /// No method of enhanced authentication is in use, or the server could not show that it is the right one.
+    NotAuthenticated,
     /// The server offers no such quality of service, or no retained messages.
     NotOffered,
 }
@@ -63,12 +70,43 @@ impl fmt::Display for ConnectError {
             Self::Refused { reason, text: Some(text), .. } => write!(f, "refused: {reason} ({text})"),
             Self::Refused { reason, .. } => write!(f, "refused: {reason}"),
             Self::Violation(violation) => write!(f, "the server broke a rule: {violation}"),
+            Self::NotAuthenticated => f.write_str("the server could not be authenticated"),
             Self::Options(error) => write!(f, "the options cannot be sent: {error}"),
         }
     }
 }
 
 impl std::error::Error for ConnectError {}
+
+impl ConnectError {
+    /// Whether another attempt with the same options would end in the same way: the server does not know this client,
+    /// does not want it, or cannot understand it. While reconnecting, a client ends with such an error.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Refused { reason, .. } => matches!(
+                reason,
+                ReasonCode::MalformedPacket
+                    | ReasonCode::ProtocolError
+                    | ReasonCode::UnsupportedProtocolVersion
+                    | ReasonCode::ClientIdentifierNotValid
+                    | ReasonCode::BadUserNameOrPassword
+                    | ReasonCode::NotAuthorized
+                    | ReasonCode::Banned
+                    | ReasonCode::BadAuthenticationMethod
+                    | ReasonCode::TopicNameInvalid
+                    | ReasonCode::PacketTooLarge
+                    | ReasonCode::PayloadFormatInvalid
+                    | ReasonCode::RetainNotSupported
+                    | ReasonCode::QoSNotSupported
+                    | ReasonCode::UseAnotherServer
+                    | ReasonCode::ServerMoved
+            ),
+            Self::NotAuthenticated | Self::Options(_) => true,
+            Self::Io(_) | Self::TimedOut | Self::Closed | Self::Violation(_) => false,
+        }
+    }
+}
 
 impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> Self {
@@ -92,6 +130,8 @@ impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Refused(reason) => return write!(f, "the server refused: {reason}"),
+            Self::BufferFull => "too much waits to be sent",
+            Self::NotAuthenticated => "not authenticated",
             Self::NotOffered => "the server does not offer this",
             Self::Closed => "the client has ended",
             Self::SessionLost => "the server forgot the session",

@@ -1,12 +1,13 @@
 //! From a stream to a CONNACK.
 
 use mqtt_codec::{
-    Connack, Connect, EncodeError, Packet, PropertiesBuf, Property, Version, Will as WireWill, decode, encode,
+    Auth, Connack, Connect, EncodeError, Packet, PacketType, PropertiesBuf, Property, ReasonCode, Version,
+    Will as WireWill, decode, encode,
 };
 use mqtt_session::{OurLimits, PACKET_BYTES_MAX, Protocol, Session, Violation};
 use mqtt_transport::{Connection, FrameReader, FrameWriter, ReadError};
 
-use crate::{ConnectError, Options};
+use crate::{ConnectError, Exchange, Options};
 
 /// What the server said when it admitted the client.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,28 +53,63 @@ struct Opened {
     stream: Connection,
     reader: FrameReader,
     connack: Vec<u8>,
+    exchange: Option<Box<dyn Exchange>>,
 }
 
 async fn open(options: &Options, client_id: &str, clean_start: bool) -> Result<Opened, ConnectError> {
     let mut stream = options.dialer.dial().await?;
     let mut writer = FrameWriter::new();
-    let properties = connect_properties(options)?;
+    let mut exchange = options.authenticator().map(|authenticator| authenticator.start());
+    let data = exchange.as_mut().and_then(|exchange| exchange.first());
+    let properties = connect_properties(options, data.as_deref())?;
     let connect = connect(options, client_id, clean_start, &properties);
     encode(&Packet::Connect(connect), options.version, writer.buffer())?;
     writer.flush(&mut stream).await?;
     let mut reader = FrameReader::new(options.limits.maximum_packet_size_bytes.min(PACKET_BYTES_MAX));
-    let mut connack = Vec::new();
-    reader.next_frame(&mut stream, &mut connack).await.map_err(|error| match error {
-        ReadError::Io(error) => ConnectError::Io(error),
-        ReadError::Malformed(error) => ConnectError::Violation(error.into()),
-        ReadError::Closed | ReadError::ClosedMidFrame => ConnectError::Closed,
-    })?;
-    Ok(Opened { stream, reader, connack })
+    let mut frame = Vec::new();
+    loop {
+        reader.next_frame(&mut stream, &mut frame).await.map_err(|error| match error {
+            ReadError::Io(error) => ConnectError::Io(error),
+            ReadError::Malformed(error) => ConnectError::Violation(error.into()),
+            ReadError::Closed | ReadError::ClosedMidFrame => ConnectError::Closed,
+        })?;
+        let is_auth = frame.first().is_some_and(|first| first >> 4 == PacketType::Auth as u8);
+        let (true, Some(exchange)) = (is_auth, &mut exchange) else { break };
+        answer_challenge(options, &frame, &mut **exchange, writer.buffer())?;
+        writer.flush(&mut stream).await?;
+    }
+    Ok(Opened { stream, reader, connack: frame, exchange })
+}
+
+/// Answers an AUTH of the server ([MQTT-4.12.0-3]).
+fn answer_challenge(
+    options: &Options,
+    frame: &[u8],
+    exchange: &mut dyn Exchange,
+    out: &mut Vec<u8>,
+) -> Result<(), ConnectError> {
+    let method = options.authenticator().map_or("", |authenticator| authenticator.method());
+    let challenge = match decode(frame, options.version).map_err(Violation::from)? {
+        Packet::Auth(auth)
+            if auth.reason == ReasonCode::ContinueAuthentication
+                && auth.properties.authentication_method() == Some(method) =>
+        {
+            auth.properties.authentication_data().unwrap_or_default()
+        }
+        _ => return Err(Violation::protocol_error("MQTT-4.12.0-5").into()),
+    };
+    let answer = exchange.answer(challenge).ok_or(ConnectError::NotAuthenticated)?;
+    let mut properties = PropertiesBuf::new();
+    properties.push(&Property::AuthenticationMethod(method))?;
+    properties.push(&Property::AuthenticationData(&answer))?;
+    let reason = ReasonCode::ContinueAuthentication;
+    encode(&Packet::Auth(Auth { reason, properties: properties.as_properties() }), options.version, out)?;
+    Ok(())
 }
 
 fn join(
     options: &Options,
-    opened: Opened,
+    mut opened: Opened,
     client_id: &str,
     clean_start: bool,
     session: Session,
@@ -86,7 +122,11 @@ fn join(
     if connack.reason.is_error() {
         return Err(Box::new((refused(&connack), session)));
     }
-    let properties = match connect_properties(options) {
+    let data = connack.properties.authentication_data();
+    if opened.exchange.as_mut().is_some_and(|exchange| !exchange.verify(data)) {
+        return Err(Box::new((ConnectError::NotAuthenticated, session)));
+    }
+    let properties = match connect_properties(options, None) {
         Ok(properties) => properties,
         Err(error) => return Err(Box::new((error.into(), session))),
     };
@@ -97,7 +137,8 @@ fn join(
     let (session, forgotten) = if session_kept { (session, None) } else { (Session::new(), Some(session)) };
     let connect = connect(options, client_id, clean_start, &properties);
     match Protocol::client(&connect, &connack, announced(options), INFLIGHT_MAX, session, now) {
-        Ok(protocol) => {
+        Ok(mut protocol) => {
+            protocol.use_aliases(options.aliases);
             let welcome = Welcome {
                 session_present: connack.session_present,
                 client_id: connack.properties.assigned_client_identifier().unwrap_or(client_id).to_owned(),
@@ -137,7 +178,7 @@ fn announced(options: &Options) -> OurLimits {
     }
 }
 
-fn connect_properties(options: &Options) -> Result<PropertiesBuf, EncodeError> {
+fn connect_properties(options: &Options, data: Option<&[u8]>) -> Result<PropertiesBuf, EncodeError> {
     let mut properties = PropertiesBuf::new();
     if options.version != Version::V5 {
         return Ok(properties);
@@ -156,6 +197,12 @@ fn connect_properties(options: &Options) -> Result<PropertiesBuf, EncodeError> {
     }
     if limits.topic_alias_maximum > 0 {
         properties.push(&Property::TopicAliasMaximum(limits.topic_alias_maximum))?;
+    }
+    if let Some(authenticator) = options.authenticator() {
+        properties.push(&Property::AuthenticationMethod(authenticator.method()))?;
+    }
+    if let Some(data) = data {
+        properties.push(&Property::AuthenticationData(data))?;
     }
     properties.extend_from(options.properties.as_properties());
     Ok(properties)

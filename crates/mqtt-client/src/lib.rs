@@ -1,5 +1,8 @@
 #![doc = include_str!("../README.md")]
 
+mod acknowledgements;
+mod authentication;
+pub mod blocking;
 mod client;
 mod command;
 mod driver;
@@ -12,13 +15,19 @@ mod options;
 mod outgoing;
 mod subscriptions;
 
+#[cfg(feature = "scram")]
+pub use authentication::Scram;
+pub use authentication::{Authenticator, Exchange};
 pub use client::{Acknowledgement, Client, Status};
 pub use error::{ClientError, ConnectError};
 pub use handshake::Welcome;
 pub use mailbox::Subscription;
-pub use message::{Incoming, Publication};
+pub use message::Incoming;
+#[cfg(feature = "scram")]
+pub use mqtt_access::scram::Mechanism as ScramMechanism;
 pub use mqtt_codec::{
     PropertiesBuf, Property, QoS, ReasonCode, RetainHandling, SubscriptionOptions, Version,
 };
-pub use mqtt_transport::Url;
-pub use options::{Backoff, Options, Will};
+pub use mqtt_session::{AliasUse, OurLimits, Publication};
+pub use mqtt_transport::{Connection, Url};
+pub use options::{Backoff, Options, Overflow, Will};

@@ -13,18 +13,20 @@ use mqtt_transport::{Connection, FrameReader, FrameWriter, ReadError, close_grac
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use crate::Incoming;
-use crate::command::{Answer, Command};
+use crate::acknowledgements::Acknowledgements;
+use crate::command::{Answer, Command, tell};
 use crate::handshake::Admitted;
 use crate::outgoing::Outbound;
 use crate::subscriptions::Subscriptions;
+use crate::{ClientError, Exchange, Incoming, Options};
 
 /// What outlives connections, lent to each of them.
 pub(crate) struct Work<'a> {
     pub(crate) commands: &'a mut mpsc::Receiver<Command>,
     pub(crate) outbound: &'a mut Outbound,
     pub(crate) subscriptions: &'a mut Subscriptions,
-    pub(crate) outgoing_max: usize,
+    pub(crate) acknowledgements: &'a Arc<Acknowledgements>,
+    pub(crate) options: &'a Options,
     pub(crate) waker: &'a Arc<AtomicWaker>,
 }
 
@@ -63,6 +65,8 @@ pub(crate) struct Link {
     /// When a PINGREQ was sent that the server has not answered yet.
     pinged_at: Option<Instant>,
     timer: Pin<Box<Sleep>>,
+    /// A re-authentication that is under way, and who waits for it.
+    exchange: Option<(Box<dyn Exchange>, Answer<()>)>,
     /// The application wants to leave when everything has been sent.
     leaving: Option<Leaving>,
     end: Option<End>,
@@ -78,6 +82,7 @@ impl Link {
     pub(crate) fn new(admitted: Admitted, work: &mut Work<'_>) -> Self {
         let Admitted { stream, reader, mut writer, mut protocol, welcome, session_kept } = admitted;
         work.outbound.offered(welcome.properties.as_properties());
+        work.subscriptions.offered(protocol.version(), welcome.properties.as_properties());
         let start = now();
         let lost = protocol.resume(start, writer.buffer());
         work.outbound.give_up(&lost);
@@ -96,6 +101,7 @@ impl Link {
             last_sent: start,
             pinged_at: None,
             timer,
+            exchange: None,
             leaving: None,
             end: None,
         }
@@ -103,6 +109,13 @@ impl Link {
 
     /// Ends the connection; what outlives it comes back.
     pub(crate) async fn close(mut self, end: &End) -> Session {
+        if let Some((_, answer)) = self.exchange.take() {
+            let error = match end {
+                End::ServerLeft { reason, .. } => ClientError::Refused(*reason),
+                _ => ClientError::SessionLost,
+            };
+            tell(answer, Err(error));
+        }
         let farewell = match end {
             End::Lost(_) | End::ServerLeft { .. } => None,
             End::Violation(violation) => Some((violation.reason, Properties::EMPTY)),
@@ -145,7 +158,7 @@ impl Link {
     fn poll_commands(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
         work.subscriptions.drop_abandoned(&mut self.protocol, self.writer.buffer());
         let mut worked = false;
-        while self.leaving.is_none() && work.outbound.waiting_len() < work.outgoing_max {
+        while self.leaving.is_none() && work.outbound.takes_more() {
             match work.commands.poll_recv(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Some(command)) => self.obey(command, work),
@@ -167,24 +180,48 @@ impl Link {
             Command::Unsubscribe { filters, properties, answer } => {
                 work.subscriptions.unsubscribe(&mut self.protocol, &filters, &properties, answer, out);
             }
+            Command::Reauthenticate { answer } => self.reauthenticate(answer, work.options),
             Command::Disconnect { reason, properties, answer } => {
                 self.leaving = Some(Leaving { reason, properties, answer: Some(answer) });
             }
         }
     }
 
+    /// Begins to authenticate anew ([MQTT-4.12.1-1]).
+    fn reauthenticate(&mut self, answer: Answer<()>, options: &Options) {
+        let Some(authenticator) = options.authenticator() else {
+            return tell(answer, Err(ClientError::NotAuthenticated));
+        };
+        if self.exchange.is_some() {
+            return tell(answer, Err(ClientError::SessionLost));
+        }
+        let mut exchange = authenticator.start();
+        let data = exchange.first();
+        self.protocol.send_auth(ReasonCode::ReAuthenticate, data.as_deref(), self.writer.buffer());
+        self.exchange = Some((exchange, answer));
+    }
+
+    /// Whether something is awaited from the server, so that its packets must be read even if there is no room for
+    /// messages.
+    fn is_awaiting(&self, work: &Work<'_>) -> bool {
+        work.outbound.is_awaiting() || work.subscriptions.is_awaiting() || self.exchange.is_some()
+    }
+
     fn poll_input(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
         while let Some(ticket) = work.subscriptions.next_unstuck() {
             self.protocol.answer_publish(ticket, ReasonCode::Success, self.writer.buffer());
         }
-        if work.subscriptions.is_stuck() {
+        while let Some((ticket, reason)) = work.acknowledgements.next() {
+            self.protocol.answer_publish(ticket, reason, self.writer.buffer());
+        }
+        if work.subscriptions.is_stuck() && !self.is_awaiting(work) {
             // A full mailbox wakes the driver when it is read.
             self.protocol.excuse_silence(now());
             return false;
         }
-        let Self { stream, reader, writer, protocol, end, .. } = self;
+        let Self { stream, reader, writer, protocol, exchange, end, .. } = self;
         let burst = reader.poll_burst(cx, stream, &mut |frame| {
-            if let Err(violation) = on_frame(frame, protocol, work, writer.buffer(), end) {
+            if let Err(violation) = on_frame(frame, protocol, work, exchange, writer.buffer(), end) {
                 end.get_or_insert(End::Violation(violation));
             }
             let go_on = end.is_none() && !work.subscriptions.is_stuck();
@@ -268,6 +305,7 @@ fn on_frame(
     frame: &[u8],
     protocol: &mut Protocol,
     work: &mut Work<'_>,
+    exchange: &mut Option<(Box<dyn Exchange>, Answer<()>)>,
     out: &mut Vec<u8>,
     end: &mut Option<End>,
 ) -> Result<(), Violation> {
@@ -284,6 +322,7 @@ fn on_frame(
                 dup: publish.dup,
                 packet_id: publish.packet_id().map_or(0, core::num::NonZeroU16::get),
                 properties,
+                pending: None,
             };
             Some((incoming, publish.ticket()))
         }
@@ -304,14 +343,47 @@ fn on_frame(
             end.get_or_insert(End::ServerLeft { reason: disconnect.reason, text });
             None
         }
-        // No method was named, so the protocol has refused an AUTH; requests are refused by role.
-        Received::Auth(_) | Received::Subscribe(_) | Received::Unsubscribe(_) => None,
+        Received::Auth(auth) => {
+            let (reason, data) = (auth.reason, auth.properties.authentication_data().map(Box::from));
+            on_auth(reason, data, exchange, protocol, out)?;
+            None
+        }
+        // Refused by role.
+        Received::Subscribe(_) | Received::Unsubscribe(_) => None,
         Received::Nothing | Received::Pingresp => None,
     };
-    if let Some((incoming, ticket)) = arrived
-        && let Some(ticket) = work.subscriptions.arrived(incoming, ticket)
-    {
-        protocol.answer_publish(ticket, ReasonCode::Success, out);
+    if let Some((mut incoming, mut ticket)) = arrived {
+        if work.options.acknowledge_manually && ticket.awaits().is_some() {
+            incoming.pending = Some(work.acknowledgements.expect(std::mem::take(&mut ticket)));
+        }
+        if let Some(ticket) = work.subscriptions.arrived(incoming, ticket) {
+            protocol.answer_publish(ticket, ReasonCode::Success, out);
+        }
     }
+    Ok(())
+}
+
+/// Goes on with a re-authentication.
+fn on_auth(
+    reason: ReasonCode,
+    data: Option<Box<[u8]>>,
+    exchange: &mut Option<(Box<dyn Exchange>, Answer<()>)>,
+    protocol: &mut Protocol,
+    out: &mut Vec<u8>,
+) -> Result<(), Violation> {
+    let Some((mut own, answer)) = exchange.take() else {
+        return Err(Violation::protocol_error("MQTT-4.12.1-1")); // the client begins
+    };
+    if reason == ReasonCode::Success {
+        let proved = own.verify(data.as_deref());
+        tell(answer, if proved { Ok(()) } else { Err(ClientError::NotAuthenticated) });
+        return if proved { Ok(()) } else { Err(Violation::new(ReasonCode::NotAuthorized, "4.12.1")) };
+    }
+    let Some(next) = own.answer(data.as_deref().unwrap_or_default()) else {
+        tell(answer, Err(ClientError::NotAuthenticated));
+        return Err(Violation::new(ReasonCode::NotAuthorized, "4.12.1"));
+    };
+    protocol.send_auth(ReasonCode::ContinueAuthentication, Some(&next), out);
+    *exchange = Some((own, answer));
     Ok(())
 }

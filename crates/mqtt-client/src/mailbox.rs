@@ -13,7 +13,11 @@ use crate::Incoming;
 
 /// Messages of one subscription, in the order in which they came.
 ///
-/// Dropping it unsubscribes its filters. While it is not read, and full, nothing more is read from the server.
+/// Dropping it unsubscribes its filters. While it is not read, and full, nothing more is read from the server: it is the
+/// server that waits. Only while an answer of the server is awaited, to a message above QoS 0 or a request, is the
+/// reading not stopped, so a task may await its own publications between two messages. What comes then waits beside the
+/// subscription: messages above QoS 0 up to the Receive Maximum, and of QoS 0 as many as fit into one subscription; more
+/// of those are dropped and [counted](crate::Client::dropped).
 #[derive(Debug)]
 pub struct Subscription {
     mailbox: Arc<Mailbox>,

@@ -1,59 +1,10 @@
-//! Messages as an application sees them.
+//! Messages as an application gets them.
 
-use mqtt_codec::{PropertiesBuf, Property, QoS};
+use std::sync::Arc;
 
-/// A message to publish. All MQTT 5 properties of a PUBLISH can be set but Topic Alias and Subscription
-/// Identifier, which belong to the connection.
-#[derive(Clone, Debug)]
-pub struct Publication {
-    /// Topic name.
-    pub topic: String,
-    /// The application's bytes.
-    pub payload: Vec<u8>,
-    /// Quality of service.
-    pub qos: QoS,
-    /// Whether the server keeps it for later subscribers.
-    pub retain: bool,
-    /// MQTT 5 properties; ignored by servers of 3.x.
-    pub properties: PropertiesBuf,
-}
+use mqtt_codec::{PropertiesBuf, QoS, ReasonCode};
 
-impl Publication {
-    /// A QoS 0 message without properties.
-    pub fn new(topic: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
-        Self {
-            topic: topic.into(),
-            payload: payload.into(),
-            qos: QoS::AtMostOnce,
-            retain: false,
-            properties: PropertiesBuf::new(),
-        }
-    }
-
-    /// With this quality of service.
-    #[must_use]
-    pub fn qos(mut self, qos: QoS) -> Self {
-        self.qos = qos;
-        self
-    }
-
-    /// To be kept by the server for later subscribers.
-    #[must_use]
-    pub fn retain(mut self) -> Self {
-        self.retain = true;
-        self
-    }
-
-    /// With one more property.
-    ///
-    /// # Panics
-    /// The property cannot be encoded: a text longer than 65,535 bytes or with U+0000.
-    #[must_use]
-    pub fn property(mut self, property: &Property<'_>) -> Self {
-        self.properties.push(property).expect("a property that can be encoded");
-        self
-    }
-}
+use crate::acknowledgements::Pending;
 
 /// A message that arrived.
 #[derive(Clone, Debug)]
@@ -73,4 +24,31 @@ pub struct Incoming {
     pub packet_id: u16,
     /// All MQTT 5 properties, subscription identifiers included.
     pub properties: PropertiesBuf,
+    pub(crate) pending: Option<Arc<Pending>>,
+}
+
+impl Incoming {
+    /// Acknowledges the message, if the client leaves that to the application
+    /// ([`Options::acknowledge_manually`](crate::Options::acknowledge_manually)); otherwise nothing happens. The answer
+    /// leaves after those of all messages before it.
+    ///
+    /// A message that came with several subscriptions is acknowledged once. One that is dropped without it stays
+    /// unacknowledged: the server sends it again on the next connection of this session, and counts it against the
+    /// Receive Maximum until then.
+    pub fn acknowledge(&self) {
+        self.acknowledge_with(ReasonCode::Success);
+    }
+
+    /// The same with a reason, such as an error by which the server knows that the message was refused (MQTT 5).
+    pub fn acknowledge_with(&self, reason: ReasonCode) {
+        if let Some(pending) = &self.pending {
+            pending.answer(reason);
+        }
+    }
+
+    /// The payload as text, with U+FFFD for whatever is not UTF-8.
+    #[must_use]
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(&self.payload)
+    }
 }

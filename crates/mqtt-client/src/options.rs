@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_codec::{PropertiesBuf, QoS, Version};
-use mqtt_session::OurLimits;
+use mqtt_session::{AliasUse, OurLimits};
 use mqtt_transport::{Connection, Connector, Url, connect};
+
+use crate::Authenticator;
 
 /// A connection on its way.
 pub(crate) type Dialing = Pin<Box<dyn Future<Output = io::Result<Connection>> + Send>>;
@@ -57,10 +59,35 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// How to connect again after a loss; `None` ends the client instead.
     pub reconnect: Option<Backoff>,
-    /// Messages that may wait to be sent; at this number [`Client::publish`](crate::Client::publish) waits.
+    /// Messages that may wait to be sent, connected or not.
     pub outgoing_max: usize,
-    /// Messages that may wait in one subscription; at this number nothing more is read from the server.
+    /// Bytes of messages that may wait to be sent: topic, properties, payload and what it takes to keep them.
+    pub outgoing_bytes_max: usize,
+    /// What happens to a message for which there is no room.
+    pub overflow: Overflow,
+    /// Messages that may wait in one subscription; at this number nothing more is read from the server, unless something
+    /// is awaited from it: see [`Subscription`](crate::Subscription).
     pub incoming_max: usize,
+    /// Which topics of outgoing messages get an alias, as far as the server takes any (MQTT 5). How many the server may
+    /// use is [`OurLimits::topic_alias_maximum`].
+    pub aliases: AliasUse,
+    /// Whether [`Incoming::acknowledge`](crate::Incoming::acknowledge) has to be called for each message above QoS 0.
+    /// Otherwise a message is acknowledged when every subscription that it belongs to has it.
+    pub acknowledge_manually: bool,
+    /// Enhanced authentication (MQTT 5).
+    pub authentication: Option<Arc<dyn Authenticator>>,
+}
+
+/// What happens to a message when [`Options::outgoing_max`] or [`Options::outgoing_bytes_max`] is reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Overflow {
+    /// The publisher waits until there is room.
+    #[default]
+    Wait,
+    /// It fails with [`ClientError::BufferFull`](crate::ClientError::BufferFull).
+    RefuseNewest,
+    /// Those that have waited the longest fail with [`ClientError::BufferFull`](crate::ClientError::BufferFull).
+    DropOldest,
 }
 
 /// A will (section 3.1.2.5).
@@ -109,6 +136,11 @@ impl Backoff {
 }
 
 impl Options {
+    /// The method of enhanced authentication, in a version that has it.
+    pub(crate) fn authenticator(&self) -> Option<&Arc<dyn Authenticator>> {
+        self.authentication.as_ref().filter(|_| self.version == Version::V5)
+    }
+
     /// Connects to an address, such as `tcp://host:port` or `ws://host:port/path`. With an encrypted one, the server's
     /// certificate must come from an authority that the system trusts; for others see [`Options::with_connector`].
     #[must_use]
@@ -149,7 +181,12 @@ impl Options {
             connect_timeout: Duration::from_secs(10),
             reconnect: Some(Backoff::default()),
             outgoing_max: 1000,
+            outgoing_bytes_max: 16 << 20,
+            overflow: Overflow::Wait,
             incoming_max: 1000,
+            aliases: AliasUse::FirstCome,
+            acknowledge_manually: false,
+            authentication: None,
         }
     }
 
@@ -173,6 +210,27 @@ impl Options {
     pub fn resume(mut self, expiry_s: u32) -> Self {
         self.clean_start = false;
         self.session_expiry_s = expiry_s;
+        self
+    }
+
+    /// Proves itself with a method of enhanced authentication (MQTT 5).
+    #[must_use]
+    pub fn authentication(mut self, authenticator: impl Authenticator + 'static) -> Self {
+        self.authentication = Some(Arc::new(authenticator));
+        self
+    }
+
+    /// Leaves the acknowledgement of each message to the application.
+    #[must_use]
+    pub fn acknowledge_manually(mut self) -> Self {
+        self.acknowledge_manually = true;
+        self
+    }
+
+    /// Sets how much may wait to be sent, and what happens then.
+    #[must_use]
+    pub fn buffer(mut self, messages_max: usize, bytes_max: usize, overflow: Overflow) -> Self {
+        (self.outgoing_max, self.outgoing_bytes_max, self.overflow) = (messages_max, bytes_max, overflow);
         self
     }
 

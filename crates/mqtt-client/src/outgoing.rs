@@ -7,18 +7,28 @@ use hashbrown::HashMap;
 use mqtt_codec::{PacketId, Properties, QoS, ReasonCode};
 use mqtt_session::{Completed, Delivery, DropReason, Protocol};
 
-use crate::ClientError;
 use crate::command::{Answer, Outgoing, tell};
+use crate::{ClientError, Options, Overflow};
 
 /// What has not been acknowledged. It outlives connections.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Outbound {
     waiting: VecDeque<Outgoing>,
+    waiting_bytes: usize,
+    limits: Buffer,
     under_way: HashMap<PacketId, UnderWay>,
     sent: u64,
     /// What the server of the present connection takes.
     maximum_qos: QoS,
     retain_available: bool,
+}
+
+/// How much may wait.
+#[derive(Clone, Copy, Debug)]
+struct Buffer {
+    messages_max: usize,
+    bytes_max: usize,
+    overflow: Overflow,
 }
 
 #[derive(Debug)]
@@ -30,18 +40,70 @@ struct UnderWay {
 }
 
 impl Outbound {
+    pub(crate) fn new(options: &Options) -> Self {
+        let limits = Buffer {
+            messages_max: options.outgoing_max.max(1),
+            bytes_max: options.outgoing_bytes_max,
+            overflow: options.overflow,
+        };
+        Self {
+            waiting: VecDeque::new(),
+            waiting_bytes: 0,
+            limits,
+            under_way: HashMap::new(),
+            sent: 0,
+            maximum_qos: QoS::ExactlyOnce,
+            retain_available: true,
+        }
+    }
+
+    /// Takes a message, at the cost of itself or of older ones if there is no room. A message larger than all that may
+    /// wait is taken when nothing else does.
     pub(crate) fn push(&mut self, outgoing: Outgoing) {
+        let bytes = outgoing.delivery.size_bytes();
+        while self.limits.overflow == Overflow::DropOldest
+            && !self.waiting.is_empty()
+            && !self.has_room_for(bytes)
+        {
+            if let Some(oldest) = self.pop() {
+                tell(oldest.answer, Err(ClientError::BufferFull));
+            }
+        }
+        if self.limits.overflow == Overflow::RefuseNewest
+            && !self.waiting.is_empty()
+            && !self.has_room_for(bytes)
+        {
+            tell(outgoing.answer, Err(ClientError::BufferFull));
+            return;
+        }
+        self.waiting_bytes += bytes;
         self.waiting.push_back(outgoing);
+    }
+
+    fn pop(&mut self) -> Option<Outgoing> {
+        let next = self.waiting.pop_front()?;
+        self.waiting_bytes -= next.delivery.size_bytes();
+        Some(next)
+    }
+
+    fn has_room_for(&self, bytes: usize) -> bool {
+        self.waiting.len() < self.limits.messages_max && self.waiting_bytes + bytes <= self.limits.bytes_max
+    }
+
+    /// Whether the next message may be taken from its publisher, which waits otherwise.
+    pub(crate) fn takes_more(&self) -> bool {
+        self.limits.overflow != Overflow::Wait || self.has_room_for(0)
+    }
+
+    /// Whether an acknowledgement of the server is awaited.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        !self.under_way.is_empty()
     }
 
     /// A server admitted the client, and said this in its CONNACK.
     pub(crate) fn offered(&mut self, connack: Properties<'_>) {
         self.maximum_qos = connack.maximum_qos().unwrap_or(QoS::ExactlyOnce);
         self.retain_available = connack.retain_available().unwrap_or(true);
-    }
-
-    pub(crate) fn waiting_len(&self) -> usize {
-        self.waiting.len()
     }
 
     /// Whether everything has been sent and acknowledged.
@@ -65,7 +127,7 @@ impl Outbound {
             if acknowledged && (protocol.window_free() == 0 || protocol.is_resending()) {
                 break;
             }
-            let Some(Outgoing { delivery, answer }) = self.waiting.pop_front() else { break };
+            let Some(Outgoing { delivery, answer }) = self.pop() else { break };
             self.send(protocol, delivery, answer, now, out);
             worked = true;
         }
@@ -126,6 +188,7 @@ impl Outbound {
         lost.sort_unstable_by_key(|under_way| std::cmp::Reverse(under_way.order));
         for UnderWay { delivery, answer, .. } in lost {
             if delivery.hop.qos == QoS::AtLeastOnce {
+                self.waiting_bytes += delivery.size_bytes();
                 self.waiting.push_front(Outgoing { delivery, answer });
             } else {
                 tell(answer, Err(ClientError::SessionLost));

@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::task::AtomicWaker;
 use hashbrown::HashMap;
 use mqtt_codec::{
-    PacketId, PropertiesBuf, ReasonCode, SubscribeFiltersBuf, SubscriptionOptions, UnsubscribeFiltersBuf,
+    PacketId, Properties, PropertiesBuf, Property, QoS, ReasonCode, SubscribeFiltersBuf, SubscriptionOptions,
+    UnsubscribeFiltersBuf, Version,
 };
 use mqtt_session::{Protocol, Ticket};
 use mqtt_topic::{TopicFilter, TopicName};
@@ -19,18 +21,25 @@ use crate::{ClientError, Incoming, Subscription};
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     entries: Vec<Entry>,
-    /// Messages that some full mailbox has no room for yet; nothing is read meanwhile.
+    /// Messages that some full mailbox has no room for yet. Nothing is read meanwhile, unless an answer of the server is
+    /// awaited: then at most `capacity` of QoS 0, and as many others as the Receive Maximum allows.
     stuck: VecDeque<(Incoming, Ticket)>,
     /// Messages that came before anybody asked for them: those of a session that was resumed. At most
     /// `capacity`; the next subscription that matches gets them.
     unclaimed: VecDeque<Incoming>,
     requests: HashMap<PacketId, Request>,
     capacity: usize,
+    /// Identifier for the next subscription; 0 if the server knows none.
+    next_identifier: u32,
+    /// Messages that nobody got.
+    dropped: Arc<AtomicU64>,
     driver: Arc<AtomicWaker>,
 }
 
 #[derive(Debug)]
 struct Entry {
+    /// The subscription identifier that the server knows it by.
+    identifier: Option<u32>,
     filters: Vec<(TopicFilter, SubscriptionOptions)>,
     properties: PropertiesBuf,
     mailbox: Arc<Mailbox>,
@@ -49,6 +58,9 @@ enum Request {
     Silent,
 }
 
+/// The largest subscription identifier (section 3.8.2.1.2).
+const IDENTIFIER_MAX: u32 = 268_435_455;
+
 impl Subscriptions {
     pub(crate) fn new(capacity: usize, driver: Arc<AtomicWaker>) -> Self {
         Self {
@@ -57,8 +69,34 @@ impl Subscriptions {
             unclaimed: VecDeque::new(),
             requests: HashMap::new(),
             capacity,
+            next_identifier: 0,
+            dropped: Arc::default(),
             driver,
         }
+    }
+
+    /// The counter of messages that nobody got.
+    pub(crate) fn dropped(&self) -> Arc<AtomicU64> {
+        self.dropped.clone()
+    }
+
+    /// A server admitted the client: whether it knows subscription identifiers.
+    pub(crate) fn offered(&mut self, version: Version, connack: Properties<'_>) {
+        let known = version == Version::V5 && connack.subscription_identifiers_available().unwrap_or(true);
+        self.next_identifier = if known { self.next_identifier.max(1) } else { 0 };
+    }
+
+    /// The identifier of a new subscription: the application's, or one that no other one has.
+    fn identify(&mut self, properties: &mut PropertiesBuf) -> Option<u32> {
+        let given = properties.as_properties().subscription_identifiers().next();
+        if given.is_some() || self.next_identifier == 0 {
+            return given;
+        }
+        let taken = |number: u32| self.entries.iter().any(|entry| entry.identifier == Some(number));
+        let identifier = (self.next_identifier..=IDENTIFIER_MAX).find(|number| !taken(*number))?;
+        self.next_identifier = if identifier == IDENTIFIER_MAX { 1 } else { identifier + 1 };
+        properties.push(&Property::SubscriptionIdentifier(identifier)).ok()?;
+        Some(identifier)
     }
 
     pub(crate) fn subscribe(
@@ -67,7 +105,7 @@ impl Subscriptions {
         request: SubscribeRequest,
         out: &mut Vec<u8>,
     ) {
-        let SubscribeRequest { filters, properties, answer } = request;
+        let SubscribeRequest { filters, mut properties, answer } = request;
         let parsed = filters
             .into_iter()
             .map(|(text, options)| TopicFilter::parse(text.into_boxed_str()).map(|filter| (filter, options)));
@@ -76,7 +114,8 @@ impl Subscriptions {
             return;
         };
         let (mailbox, subscription) = Mailbox::new(self.capacity, self.driver.clone());
-        let entry = Entry { filters, properties, mailbox };
+        let identifier = self.identify(&mut properties);
+        let entry = Entry { identifier, filters, properties, mailbox };
         match entry.send(protocol, out) {
             Ok(id) => {
                 self.claim(&entry);
@@ -92,6 +131,7 @@ impl Subscriptions {
     fn claim(&mut self, entry: &Entry) {
         for _ in 0..self.unclaimed.len() {
             let Some(incoming) = self.unclaimed.pop_front() else { break };
+            // What came for an earlier subscription may bear its identifier.
             if entry.matches(&incoming.topic) {
                 entry.mailbox.put(incoming);
             } else {
@@ -159,6 +199,10 @@ impl Subscriptions {
             self.hand_out(incoming);
             return Some(ticket);
         }
+        if incoming.qos == QoS::AtMostOnce && self.stuck_qos0() >= self.capacity {
+            self.drop(&incoming);
+            return None;
+        }
         self.stuck.push_back((incoming, ticket));
         None
     }
@@ -178,13 +222,38 @@ impl Subscriptions {
         !self.stuck.is_empty()
     }
 
-    fn matching(&self, incoming: &Incoming) -> impl Iterator<Item = &Arc<Mailbox>> {
-        let topic = incoming.topic.clone();
-        self.entries.iter().filter(move |entry| entry.matches(&topic)).map(|entry| &entry.mailbox)
+    /// Whether an answer to a SUBSCRIBE or UNSUBSCRIBE is awaited.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        !self.requests.is_empty()
+    }
+
+    fn stuck_qos0(&self) -> usize {
+        self.stuck.iter().filter(|(incoming, _)| incoming.qos == QoS::AtMostOnce).count()
+    }
+
+    fn drop(&self, incoming: &Incoming) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(topic = incoming.topic, "dropped a message that no subscription had room for");
+    }
+
+    /// The subscriptions that a message belongs to: those whose identifiers came with it, or without any, or with those
+    /// of an earlier process, all with a filter that matches. To the server, the same filter is one subscription, however
+    /// many there are here.
+    fn matching(&self, incoming: &Incoming) -> Vec<&Arc<Mailbox>> {
+        let matching: Vec<&Entry> =
+            self.entries.iter().filter(|entry| entry.matches(&incoming.topic)).collect();
+        let properties = incoming.properties.as_properties();
+        let is_named = |entry: &&&Entry| {
+            let mut identifiers = properties.subscription_identifiers();
+            identifiers.any(|identifier| Some(identifier) == entry.identifier)
+        };
+        let named: Vec<&Entry> = matching.iter().filter(is_named).copied().collect();
+        let belongs = |entry: &&&Entry| named.is_empty() || named.iter().any(|named| named.shares(entry));
+        matching.iter().filter(belongs).map(|entry| &entry.mailbox).collect()
     }
 
     fn has_room_for(&self, incoming: &Incoming) -> bool {
-        self.matching(incoming).all(|mailbox| mailbox.has_room())
+        self.matching(incoming).iter().all(|mailbox| mailbox.has_room())
     }
 
     fn hand_out(&mut self, incoming: Incoming) {
@@ -197,8 +266,10 @@ impl Subscriptions {
             return;
         }
         if self.unclaimed.len() >= self.capacity {
-            let dropped = self.unclaimed.pop_front().map(|oldest| oldest.topic);
-            tracing::warn!(topic = dropped, "dropped a message that no subscription asked for");
+            if let Some(oldest) = self.unclaimed.pop_front() {
+                oldest.acknowledge(); // it is not wanted, and would come again and again
+                self.drop(&oldest);
+            }
         }
         self.unclaimed.push_back(incoming);
     }
@@ -213,7 +284,7 @@ impl Subscriptions {
                 Request::Silent => {}
             }
         }
-        self.stuck.retain(|(incoming, _)| incoming.qos == mqtt_codec::QoS::AtMostOnce);
+        self.stuck.retain(|(incoming, _)| incoming.qos == QoS::AtMostOnce);
         self.entries.retain(|entry| !entry.mailbox.is_abandoned());
     }
 
@@ -243,6 +314,11 @@ impl Entry {
         }
         let id = protocol.send_subscribe(block.as_filters(), self.properties.as_properties(), out);
         id.ok_or(ClientError::TooLarge)
+    }
+
+    /// Whether both have a filter in common.
+    fn shares(&self, other: &Self) -> bool {
+        other.filters.iter().any(|(filter, _)| self.has(filter.as_str()))
     }
 
     fn has(&self, text: &str) -> bool {

@@ -28,7 +28,7 @@ pub struct InboundPublish<'a> {
 }
 
 /// Names the PUBLISH that an answer belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[must_use = "a PUBLISH above QoS 0 needs its answer"]
 pub struct Ticket {
     pub(crate) answer: Option<(PacketId, QoS)>,

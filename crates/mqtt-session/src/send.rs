@@ -9,7 +9,7 @@ use mqtt_codec::{
     UnsubscribeFilters, Version, encode, encoded_len,
 };
 
-use crate::alias::Naming;
+use crate::alias::{AliasUse, Naming};
 use crate::batch::number;
 use crate::mounting::show_response_topic;
 use crate::outbound::InFlight;
@@ -90,6 +90,12 @@ impl Protocol {
             return Err(reason);
         }
         Ok(Some(id))
+    }
+
+    /// Chooses the topics that get an alias towards the peer, as far as it takes any. To be called before anything is
+    /// sent.
+    pub fn use_aliases(&mut self, alias_use: AliasUse) {
+        self.aliases_out.choose(alias_use);
     }
 
     /// The layout in which this peer can be sent batches; `None` if it needs each message encoded for itself,

@@ -92,3 +92,56 @@ fn verifiers_are_written_and_read_back() {
         assert!(!format!("{verifier:?}").contains(&base64(&verifier.stored_key)));
     }
 }
+
+/// The example of RFC 7677, section 3, from the other side.
+#[test]
+fn the_client_of_rfc_7677_says_what_the_standard_says() {
+    let mut client = ClientExchange::new(Mechanism::Sha256, "user", b"pencil");
+    assert_eq!(client.first_with("rOprNGfwEbeRWgbNEkqO"), b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO");
+    let challenge = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+    let last = "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
+                p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=";
+    assert_eq!(client.answer(challenge.as_bytes()).as_deref(), Some(last.as_bytes()));
+    assert!(client.verify(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
+    assert!(!client.verify(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="), "an exchange ends");
+}
+
+#[test]
+fn a_client_gives_up_on_a_server_that_is_not_what_it_should_be() {
+    let good = "r=abcdefghXYZ,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
+    for challenge in [
+        good.replace("abcdefghXYZ", "abcdefgh"),
+        good.replace("abcdefgh", "other"),
+        good.replace("4096", "1"),
+        good.replace("4096", "4000000000"),
+        good.replace("s=", "x="),
+        String::new(),
+    ] {
+        let mut client = ClientExchange::new(Mechanism::Sha256, "user", b"pencil");
+        client.first_with("abcdefgh");
+        assert_eq!(client.answer(challenge.as_bytes()), None, "{challenge}");
+        assert_eq!(client.answer(good.as_bytes()), None, "an exchange ends");
+    }
+    for last in ["", "v=", "v=AAAA", "e=other-error"] {
+        let mut client = ClientExchange::new(Mechanism::Sha256, "user", b"pencil");
+        client.first_with("abcdefgh");
+        client.answer(good.as_bytes()).expect("a challenge");
+        assert!(!client.verify(last.as_bytes()), "{last}");
+    }
+}
+
+#[test]
+fn both_sides_understand_each_other_whatever_the_name() {
+    for mechanism in Mechanism::ALL {
+        let name = "a=b,c";
+        let users = One { name, verifier: Verifier::new(mechanism, b"secret").expect("random numbers") };
+        let mut client = ClientExchange::new(mechanism, name, b"secret");
+        let mut server = ServerExchange::new(mechanism);
+        let first = client.first().expect("random numbers");
+        let Outcome::Challenge(challenge) = server.step(&first, &users) else { panic!("refused") };
+        let proof = client.answer(&challenge).expect("a challenge");
+        let Outcome::Proved { username, message } = server.step(&proof, &users) else { panic!("refused") };
+        assert_eq!(username, name);
+        assert!(client.verify(&message));
+    }
+}

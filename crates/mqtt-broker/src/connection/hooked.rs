@@ -75,9 +75,10 @@ fn publish_whole(
     now: Instant,
 ) -> Handled {
     const ASKED: Events = Events::PUBLISH.or(Events::REVIEW_PUBLISH);
-    if core.hooks.wants_any(ASKED) {
+    let wanted = core.hooks.wanted();
+    if wanted.overlaps(ASKED) {
         let objection = core.hooks.object(identity, publish);
-        if objection.is_some() || core.hooks.wants(Events::REVIEW_PUBLISH) {
+        if objection.is_some() || wanted.contains(Events::REVIEW_PUBLISH) {
             return publish_ruled(core, identity, publisher, publish, objection, now);
         }
     }

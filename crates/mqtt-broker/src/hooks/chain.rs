@@ -78,16 +78,16 @@ impl Chain {
         Self { entries, publishing, wanted }
     }
 
+    /// What any hook wants.
+    #[inline]
+    pub(crate) fn wanted(&self) -> Events {
+        self.wanted
+    }
+
     /// Whether any hook wants this event.
     #[inline]
     pub(crate) fn wants(&self, event: Events) -> bool {
         self.wanted.contains(event)
-    }
-
-    /// Whether any hook wants one of these events.
-    #[inline]
-    pub(crate) fn wants_any(&self, events: Events) -> bool {
-        self.wanted.overlaps(events)
     }
 
     fn wanting(&self, event: Events) -> impl Iterator<Item = &Entry> {
@@ -157,13 +157,13 @@ impl Chain {
     pub(crate) fn object(&self, client: &Identity, publish: &InboundPublish<'_>) -> Option<Box<Objection>> {
         let place = Cell::new(0);
         let asked = catch_unwind(AssertUnwindSafe(|| {
-            for entry in &self.publishing {
+            for (number, entry) in self.publishing.iter().enumerate() {
+                place.set(number);
                 let verdict = entry.hook.publish(client, publish);
                 if !matches!(verdict, PublishVerdict::Pass) {
-                    return Some(Objection::new(place.get(), Some(verdict)));
+                    return Some(Objection::new(number, Some(verdict)));
                 }
                 std::mem::forget(verdict); // nothing is in it
-                place.set(place.get() + 1);
             }
             None
         }));

@@ -86,7 +86,10 @@ impl Subscription {
         // A shared subscription gets no retained messages when it begins (section 4.8.2).
         let replays = wants_retained && mailbox.filter.share_name().is_none();
         let replay = replays.then(|| Replay::new(mailbox.filter.clone(), mailbox.asked));
-        Self { shared, mailbox, replay, taken: VecDeque::new() }
+        let mut subscription = Self { shared, mailbox, replay, taken: VecDeque::new() };
+        // What is retained from now on comes as it is published: what is read now cannot be mistaken for it.
+        subscription.peek_retained(subscription.shared.core.now());
+        subscription
     }
 
     /// The filter, as it was subscribed with.
@@ -165,26 +168,28 @@ impl Subscription {
 
     /// The next retained message, if any is left; pending while the store searches on.
     fn next_retained(&mut self, now: Instant) -> Option<Poll<Delivery>> {
-        let replay = self.replay.as_mut()?;
-        match replay.peek(&*self.shared.core.store, self.shared.key, &|_, _| true, now) {
-            Ok(Next::Message(delivery)) => {
-                replay.advance();
-                if !self.shared.past_hooks {
-                    self.shared.core.tell_replayed(&self.shared.identity.client_id, &delivery);
-                }
-                Some(Poll::Ready(delivery))
-            }
-            Ok(Next::Pause) => Some(Poll::Pending),
-            Ok(Next::End) => {
-                self.replay = None;
-                None
-            }
-            Err(error) => {
-                tracing::error!(filter = self.mailbox.filter.as_str(), %error, "retained messages cannot be read");
-                self.replay = None;
-                None
+        let next = self.peek_retained(now);
+        if let Some(Poll::Ready(delivery)) = &next {
+            self.replay.as_mut().expect("it was peeked at").advance();
+            if !self.shared.past_hooks {
+                self.shared.core.tell_replayed(&self.shared.identity.client_id, delivery);
             }
         }
+        next
+    }
+
+    fn peek_retained(&mut self, now: Instant) -> Option<Poll<Delivery>> {
+        let replay = self.replay.as_mut()?;
+        match replay.peek(&*self.shared.core.store, self.shared.key, &|_, _| true, now) {
+            Ok(Next::Message(delivery)) => return Some(Poll::Ready(delivery)),
+            Ok(Next::Pause) => return Some(Poll::Pending),
+            Ok(Next::End) => {}
+            Err(error) => {
+                tracing::error!(filter = self.mailbox.filter.as_str(), %error, "retained messages cannot be read");
+            }
+        }
+        self.replay = None;
+        None
     }
 
     fn take(&mut self, now: Instant) {

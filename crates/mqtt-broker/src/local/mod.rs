@@ -22,7 +22,8 @@ use crate::hooks::Events;
 pub use error::LocalError;
 use mailbox::Mailbox;
 pub use mailbox::Subscription;
-pub use message::{LocalMessage, Publication, Published};
+pub use message::{LocalMessage, Published};
+pub use mqtt_session::Publication;
 pub(crate) use publishing::wait_for_room;
 pub use subscribe::Subscribe;
 

@@ -293,3 +293,17 @@ async fn messages_that_expired_while_they_waited_are_counted_and_not_handed_out(
     assert_eq!(waiting(&mut inside), ["lasting"]);
     assert_eq!(house.broker.metrics().dropped_for(DropReason::Expired), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_retained_after_a_subscription_comes_once() {
+    let house = broker().await;
+    let local = house.broker.local();
+    local.publish(Publication::new("t", "before").retain()).await.expect("published");
+    let mut subscription = local.subscribe("t").await.expect("allowed");
+    local.publish(Publication::new("t", "after").retain()).await.expect("published");
+    let mut got = Vec::new();
+    while let Some(message) = subscription.try_recv() {
+        got.push((message.text().into_owned(), message.retain()));
+    }
+    assert_eq!(got, [("before".to_owned(), true), ("after".to_owned(), false)]);
+}
