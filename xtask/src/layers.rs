@@ -57,7 +57,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "mqtt-client",
         ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-access", "mqtt-transport"],
-        ours_in_tests: &["mqtt-testkit", "mqtt-broker"],
+        ours_in_tests: &["mqtt-testkit", "mqtt-broker", "mqtt-client"],
         never: LIBRARY,
     },
     Layer {

@@ -265,11 +265,11 @@ impl Subscriptions {
         if is_claimed {
             return;
         }
-        if self.unclaimed.len() >= self.capacity {
-            if let Some(oldest) = self.unclaimed.pop_front() {
-                oldest.acknowledge(); // it is not wanted, and would come again and again
-                self.drop(&oldest);
-            }
+        if self.unclaimed.len() >= self.capacity
+            && let Some(oldest) = self.unclaimed.pop_front()
+        {
+            oldest.acknowledge(); // it is not wanted, and would come again and again
+            self.drop(&oldest);
         }
         self.unclaimed.push_back(incoming);
     }
