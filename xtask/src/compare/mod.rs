@@ -4,6 +4,7 @@ mod copier;
 mod launch;
 mod machine;
 mod peers;
+mod ratios;
 mod report;
 mod results;
 mod run;
@@ -31,6 +32,8 @@ use scenarios::{SCENARIOS, Scenario};
 const RUNS_DEFAULT: usize = 3;
 const TIME_DEFAULT: Duration = Duration::from_secs(3);
 const TIME_QUICK: Duration = Duration::from_millis(500);
+/// The word for mqtt-stresser in `--only`.
+const STRESSER: &str = "stresser";
 const REPORT: &str = "docs/benchmarks";
 const RESULTS: &str = "results.json";
 /// How long each measurement waits for a quiet machine.
@@ -40,7 +43,7 @@ const PATIENCE_DEFAULT: Duration = Duration::from_secs(20);
 struct Options {
     /// Programs of peers that are not on PATH.
     given: Vec<(String, PathBuf)>,
-    /// Only scenarios whose key contains one of these.
+    /// Only scenarios whose key contains one of these; [`STRESSER`] stands for the other tool.
     only: Vec<String>,
     runs: usize,
     /// How often mqtt-stresser runs, which takes long.
@@ -129,7 +132,7 @@ fn compare(workspace: &Workspace, options: &Options) -> CommandResult {
 
     measure(&bench, &everybody, &scenarios, options.runs, &mut results);
     let whole = options.only.is_empty() && !options.quick;
-    if whole {
+    if whole || options.only.iter().any(|text| text == STRESSER) {
         measure_stresser(&bench, &everybody, options, &mut results);
     }
     println!("\n{}", report::overview(&results));
@@ -162,9 +165,9 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Scenario>, String> {
         only.is_empty() || only.iter().any(|text| scenario.key.contains(text.as_str()))
     };
     let chosen: Vec<_> = SCENARIOS.iter().filter(is_chosen).collect();
-    if chosen.is_empty() {
+    if chosen.is_empty() && only.iter().all(|text| text != STRESSER) {
         let keys: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.key).collect();
-        return Err(format!("no such scenario; there are {}", keys.join(", ")));
+        return Err(format!("no such scenario; there are {}, {STRESSER}", keys.join(", ")));
     }
     Ok(chosen)
 }
@@ -236,6 +239,7 @@ mod tests {
             chosen(&only).map(|found| found.iter().map(|scenario| scenario.key).collect::<Vec<_>>())
         };
         assert_eq!(keys(&["fanin", "conns"]), Ok(vec!["fanin-50", "conns-5000"]));
+        assert_eq!(keys(&["stresser"]), Ok(vec![]));
         assert!(keys(&["nothing"]).is_err());
     }
 }

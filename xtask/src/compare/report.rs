@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::peers::{COPIER, MARTLET, PEERS, Peer};
+use super::ratios;
 use super::results::{Figures, Results, Spread};
 use super::scenarios::{Kind, SCENARIOS, Scenario};
 use super::svg::{Bar, Length, Look, Panel, chart};
@@ -57,7 +58,7 @@ fn facts(results: &Results) -> String {
 /// One line for each scenario, one column for each broker.
 pub(super) fn overview(results: &Results) -> String {
     let mut text = String::from(
-        "## Overview\n\nDelivered messages per second and the broker's CPU time for each, medians. \
+        "## Overview\n\nDelivered messages per second, the broker's CPU time for each, and the 99th percentile of the latency, medians. \
          What lost messages is marked: its figures do not count.\n\n| scenario |",
     );
     let names = results.peers.iter().map(|(name, _)| name.as_str());
@@ -71,6 +72,7 @@ pub(super) fn overview(results: &Results) -> String {
     }
     text + "\n![Messages per second](throughput.svg)\n\n![CPU time for each message](cpu.svg)\n\n\
             ![Latency](latency.svg)\n\n![Connections](connections.svg)\n\n"
+        + &ratios::table(results)
 }
 
 fn cell(results: &Results, scenario: &Scenario, peer: &str) -> String {
@@ -82,7 +84,7 @@ fn cell(results: &Results, scenario: &Scenario, peer: &str) -> String {
     let (per_s, cpu) = (grouped(per_s.median), short(cpu));
     let median = |of: fn(&Figures) -> f64| spread(&figures, of).map_or(0.0, |spread| spread.median);
     let cell = match scenario.kind {
-        Kind::Load => format!("{per_s}/s {cpu} us"),
+        Kind::Load => format!("{per_s}/s {cpu} us, {} ms", short(median(|one| one.p99_us / 1000.0))),
         Kind::Paced => format!("p99 {} ms, {cpu} us", short(median(|one| one.p99_us / 1000.0))),
         Kind::Connections => {
             format!("{per_s}/s {cpu} us, {} KiB each", short(median(|one| one.rss_bytes / 1024.0)))
@@ -278,7 +280,7 @@ fn bar(
 }
 
 /// What went wrong in any of the runs, in two words.
-fn flaw(figures: &[Figures]) -> Option<String> {
+pub(super) fn flaw(figures: &[Figures]) -> Option<String> {
     let sum = |of: fn(&Figures) -> f64| figures.iter().map(of).sum::<f64>();
     let (lost, wrong, stalls) = (sum(|one| one.lost), sum(|one| one.wrong), sum(|one| one.stalls));
     if figures.iter().any(|one| one.per_s < 1.0) && lost == 0.0 {
@@ -296,15 +298,15 @@ fn flaw(figures: &[Figures]) -> Option<String> {
     }
 }
 
-fn is_measured(results: &Results, scenario: &Scenario) -> bool {
+pub(super) fn is_measured(results: &Results, scenario: &Scenario) -> bool {
     results.samples.iter().any(|sample| sample.scenario == scenario.key)
 }
 
-fn spread(figures: &[Figures], of: fn(&Figures) -> f64) -> Option<Spread> {
+pub(super) fn spread(figures: &[Figures], of: fn(&Figures) -> f64) -> Option<Spread> {
     Spread::of(figures.iter().map(of))
 }
 
-fn add(text: &mut String, line: &str) {
+pub(super) fn add(text: &mut String, line: &str) {
     writeln!(text, "{line}").expect("a string takes everything");
 }
 
@@ -355,7 +357,7 @@ mod tests {
         let page = page(&results());
         assert!(
             page.contains(
-                "| **4,500,000/s 0.20 us** | 4,000,000/s 0.20 us **25.0 % lost, stalled** | failed |"
+                "| **4,500,000/s 0.20 us, 0.000 ms** | 4,000,000/s 0.20 us, 0.000 ms **25.0 % lost, stalled** | failed |"
             ),
             "{page}"
         );

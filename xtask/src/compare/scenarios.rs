@@ -47,12 +47,14 @@ pub(super) const SCENARIOS: &[Scenario] = &[
         "pairs 50 --window 1 --qos 1",
         false,
     ),
-    load(
-        "steady",
-        "100 pairs, 10,000 messages per second in all, QoS 0",
-        "pairs 100 --total-rate 10000",
-        true,
-    ),
+    Scenario {
+        title: "100 pairs, 10,000 messages per second in all, QoS 0",
+        key: "steady",
+        words: "pairs 100 --total-rate 10000",
+        kind: Kind::Paced,
+        copier: true,
+        over: Over::Tcp,
+    },
     Scenario {
         title: "5,000 connections, each with one subscription",
         key: "conns-5000",
