@@ -97,7 +97,8 @@ fn mosquitto(over: Over, place: &Place<'_>) -> Launch {
         config += "protocol websockets\n";
     }
     if over.is_encrypted() {
-        config += &format!("certfile {CERTIFICATE}\nkeyfile {KEY}\n");
+        // Started by root it would become a user that may not read the key.
+        config += &format!("certfile {CERTIFICATE}\nkeyfile {KEY}\nuser root\n");
     }
     config += "allow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 0\n";
     Launch { arguments: words("-c CONFIG"), config }
