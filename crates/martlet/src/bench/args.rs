@@ -127,6 +127,9 @@ pub(super) struct CommonArguments {
     /// Keep Alive in seconds, 0 for none; no pings are sent, so take more than the run takes
     #[arg(short = 'k', long, value_name = "SECONDS", default_value_t = 0)]
     keepalive: u16,
+    /// Seconds for which the broker keeps sessions after their connections; above 0 a durable broker stores their messages
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    session_expiry: u32,
     /// User name
     #[arg(short = 'u', long)]
     username: Option<String>,
@@ -286,6 +289,7 @@ impl CommonArguments {
             connect: self.tls.options(),
             version: self.protocol_version,
             keep_alive_s: self.keepalive,
+            session_expiry_s: self.session_expiry,
             username: self.username.clone(),
             password: self.password.clone(),
         }

@@ -27,6 +27,8 @@ pub(super) struct Target {
     pub(super) connect: ConnectOptions,
     pub(super) version: Version,
     pub(super) keep_alive_s: u16,
+    /// Seconds for which sessions outlive their connections.
+    pub(super) session_expiry_s: u32,
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
 }
@@ -65,10 +67,10 @@ impl Dialer {
     }
 
     async fn admit_patiently(&self, nth: usize, name: &str) -> Result<Link, Broken> {
-        let Target { url, version, keep_alive_s, username, password, .. } = &self.target;
+        let Target { url, version, keep_alive_s, session_expiry_s, username, password, .. } = &self.target;
         let client_id = format!("{}-{name}", self.prefix);
         let login = username.as_deref().map(|username| (username, password.as_deref()));
-        let connect = packets::connect(*version, &client_id, *keep_alive_s, login)
+        let connect = packets::connect(*version, &client_id, *keep_alive_s, *session_expiry_s, login)
             .map_err(|error| error.to_string())?;
         let stream = self.open(nth).await.map_err(|error| format!("{url}: {}", explain(&error)))?;
         Link::admit(stream, *version, &connect).await

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use mqtt_codec::{
-    Connect, Disconnect, EncodeError, Packet, PacketId, Properties, Publish, QoS, Subscribe,
-    SubscribeFiltersBuf, SubscriptionOptions, Version, encode,
+    Connect, Disconnect, EncodeError, Packet, PacketId, Properties, PropertiesBuf, Property, Publish, QoS,
+    Subscribe, SubscribeFiltersBuf, SubscriptionOptions, Version, encode,
 };
 
 use super::stamp::{SEQUENCE_AT, STAMP_BYTES, Stamp};
@@ -106,7 +106,7 @@ pub(super) fn publish(template: &Template<'_>, sequence: u32, id: PacketId) -> R
     encoded(&Packet::Publish(packet), template.version)
 }
 
-/// CONNECT of a client without state and will.
+/// CONNECT of a client without will whose session outlives it for so many seconds; before MQTT 5 for ever, unless that is 0.
 ///
 /// # Errors
 /// An identifier, user name or password that is too long.
@@ -114,13 +114,18 @@ pub(super) fn connect(
     version: Version,
     client_id: &str,
     keep_alive_s: u16,
+    session_expiry_s: u32,
     login: Option<(&str, Option<&str>)>,
 ) -> Result<Vec<u8>, EncodeError> {
+    let mut properties = PropertiesBuf::new();
+    if session_expiry_s > 0 && version == Version::V5 {
+        properties.push(&Property::SessionExpiryInterval(session_expiry_s))?;
+    }
     let packet = Connect {
         version,
-        clean_start: true,
+        clean_start: session_expiry_s == 0,
         keep_alive_s,
-        properties: Properties::EMPTY,
+        properties: properties.as_properties(),
         client_id,
         will: None,
         username: login.map(|(name, _)| name),
