@@ -1,6 +1,7 @@
 //! The Martlet MQTT broker and its command-line tools.
 
 mod access;
+mod activation;
 mod bench;
 mod cli;
 mod config;
@@ -9,6 +10,7 @@ mod logging;
 mod output;
 mod pubsub;
 mod serve;
+mod service;
 mod storage;
 mod store;
 mod tls_arguments;

@@ -14,14 +14,14 @@ use crate::access::{self, Guard};
 use crate::cli::{self, ServeArguments};
 use crate::config::{self, Configuration};
 use crate::exit::Failure;
-use crate::{logging, output, storage};
+use crate::{activation, logging, output, service, storage};
 
 /// Runs the broker until a signal ends it.
 ///
 /// # Errors
 /// A wrong configuration, an address that cannot be opened, a file that cannot be written.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
-    let configuration = cli::configuration(arguments, |name| std::env::var(name).ok())?;
+    let mut configuration = cli::configuration(arguments, |name| std::env::var(name).ok())?;
     if arguments.print_config {
         return output::print(&config::effective(&configuration));
     }
@@ -30,6 +30,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         message: errors.iter().map(|error| format!("error: {error}")).collect::<Vec<_>>().join("\n"),
     })?;
     logging::start(&configuration.log);
+    activation::hand_over(&mut configuration.listeners)?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     let guard = Arc::new(Guard::new(&configuration.access, loaded).map_err(Failure::failed)?);
     raise_open_files_limit();
@@ -73,8 +74,10 @@ async fn serve(
     for url in &addresses {
         info!(%url, "listening");
     }
+    service::ready();
     let name = signals.next_end(&Running { broker: &broker, guard: &guard, arguments }).await;
     info!(signal = name, "shutting down; a second signal ends at once");
+    service::stopping();
     tokio::select! {
         () = broker.shutdown() => {
             info!("shut down");
@@ -126,7 +129,11 @@ impl Signals {
             tokio::select! {
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.hangup.recv() => reload(running).await,
+                _ = self.hangup.recv() => {
+                    service::reloading();
+                    reload(running).await;
+                    service::ready();
+                }
             }
         }
     }

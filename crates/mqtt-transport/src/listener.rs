@@ -1,6 +1,6 @@
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::arrival::{Arrival, Cause, HandshakeError};
 use crate::connection::{Connection, Stream};
+use crate::open::OpenSocket;
 use crate::proxy::{self, ProxyHeader};
 use crate::quic::{QuicIncoming, QuicListener, QuicOptions};
 use crate::socket::{Listening, Socket, SocketOptions};
@@ -20,6 +21,9 @@ use crate::ws::{self, WsOptions};
 pub struct ListenerOptions {
     /// What the system is told about the socket.
     pub socket: SocketOptions,
+    /// A socket that listens already, instead of one that is opened at the address. Then only its `nodelay` of
+    /// [`socket`](Self::socket) counts, and the address says what is spoken on it.
+    pub open: Option<Arc<OpenSocket>>,
     /// Proxies that speak the PROXY protocol, version 1 or 2. If there is one, every connection must come from one of them
     /// (or through a Unix socket) and begin with its header.
     pub proxy_from: Vec<IpNet>,
@@ -37,6 +41,7 @@ impl Default for ListenerOptions {
     fn default() -> Self {
         Self {
             socket: SocketOptions::default(),
+            open: None,
             proxy_from: Vec::new(),
             ws: WsOptions::default(),
             tls: TlsOptions::default(),
@@ -74,7 +79,7 @@ struct Upgrade {
 }
 
 impl Listener {
-    /// Listens on the first address the host resolves to that can be bound. `SO_REUSEADDR` is set, so a restart need not
+    /// Listens on the socket that is open already, or on the first address the host resolves to that can be bound. `SO_REUSEADDR` is set, so a restart need not
     /// wait for old connections to time out.
     ///
     /// # Errors
@@ -83,6 +88,10 @@ impl Listener {
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {url}: {error}"));
         let upgrade = Upgrade::new(url, &options).map_err(named)?;
+        if let Some(open) = &options.open {
+            let (socket, url) = open.listen(url).map_err(named)?;
+            return Ok(Self { source: Source::Socket(socket), url, upgrade: Arc::new(upgrade) });
+        }
         let source = Source::bind(url, &options, upgrade.tls.as_ref()).await.map_err(named)?;
         let port = source.local_addr().map_err(named)?.map_or(0, |address| address.port());
         Ok(Self { source, url: url.clone().with_port(port), upgrade: Arc::new(upgrade) })
@@ -174,15 +183,22 @@ impl Upgrade {
         Ok(Self { scheme, nodelay, proxy_from, tls, handshakes, handshakes_max, ws })
     }
 
+    /// Whether somebody there speaks for others.
+    fn is_proxy(&self, address: IpAddr) -> bool {
+        let proxies = match &self.proxy_from[..] {
+            [] if self.scheme.is_websocket() => &self.ws.trusted_proxies[..],
+            proxies => proxies,
+        };
+        proxies.iter().any(|net| net.contains(&address.to_canonical()))
+    }
+
     /// The header that a proxy puts before everything else; without one, the proxy speaks for itself.
     async fn read_proxy_header(
         &self,
         stream: &mut Socket,
         peer: Option<SocketAddr>,
     ) -> Result<ProxyHeader, HandshakeError> {
-        let is_proxy =
-            |peer: SocketAddr| self.proxy_from.iter().any(|net| net.contains(&peer.ip().to_canonical()));
-        if !peer.is_none_or(is_proxy) {
+        if !peer.is_none_or(|peer| self.is_proxy(peer.ip())) {
             let error = io::Error::new(io::ErrorKind::PermissionDenied, "only proxies may connect here");
             return Err(HandshakeError::Proxy(Cause::UntrustedProxy, error));
         }
@@ -220,9 +236,10 @@ enum Start {
 }
 
 impl Incoming {
-    /// The other end; `None` for a Unix socket, and where a proxy has yet to say who is behind it.
+    /// The other end; `None` for a Unix socket, and where a proxy has yet to say who is behind it: in a PROXY header or in
+    /// its WebSocket request.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer.filter(|_| self.upgrade.proxy_from.is_empty())
+        self.peer.filter(|peer| !self.upgrade.is_proxy(peer.ip()))
     }
 
     /// Does what the transport needs before MQTT bytes can flow. To be run in the connection's own task, so that a slow

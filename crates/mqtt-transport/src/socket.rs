@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -29,6 +29,11 @@ pub struct SocketOptions {
     pub device: Option<String>,
     /// Permission bits of a Unix socket's file, such as `0o660`. `None`: as the system does it.
     pub unix_mode: Option<u32>,
+    /// Number of the user that a Unix socket's file belongs to. `None`: whoever runs this. Needs a privilege.
+    pub unix_user: Option<u32>,
+    /// Number of the group that a Unix socket's file belongs to. `None`: as the system does it. One that the user who
+    /// runs this is not in needs a privilege.
+    pub unix_group: Option<u32>,
 }
 
 impl Default for SocketOptions {
@@ -40,6 +45,8 @@ impl Default for SocketOptions {
             ipv6_only: None,
             device: None,
             unix_mode: None,
+            unix_user: None,
+            unix_group: None,
         }
     }
 }
@@ -48,10 +55,10 @@ impl Default for SocketOptions {
 #[derive(Debug)]
 pub(crate) enum Listening {
     Tcp(TcpListener),
-    /// With the file, which goes when the listener does.
+    /// With the file, which goes when the listener does, unless it is somebody else's.
     Unix {
         socket: UnixListener,
-        _file: SocketFile,
+        _file: Option<SocketFile>,
     },
 }
 
@@ -173,12 +180,26 @@ fn bind_unix(path: &Path, options: &SocketOptions) -> io::Result<Listening> {
     socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
     let file = SocketFile(path.to_owned());
-    // Nobody can connect before it listens, so the mode holds from the first client on.
+    // Nobody can connect before it listens, so owner and mode hold from the first client on.
+    give(path, options.unix_user, options.unix_group)?;
     if let Some(mode) = options.unix_mode {
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     }
     socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
-    Ok(Listening::Unix { socket: UnixListener::from_std(socket.into())?, _file: file })
+    Ok(Listening::Unix { socket: UnixListener::from_std(socket.into())?, _file: Some(file) })
+}
+
+/// Before the mode is set, since the system may take bits away with the owner.
+fn give(path: &Path, user: Option<u32>, group: Option<u32>) -> io::Result<()> {
+    if user.is_none() && group.is_none() {
+        return Ok(());
+    }
+    let named = |error: io::Error| {
+        let of = |what, id: Option<u32>| id.map_or_else(String::new, |id| format!(" {what} {id}"));
+        let (user, group) = (of("user", user), of("group", group));
+        io::Error::new(error.kind(), format!("the file cannot be given to{user}{group}: {error}"))
+    };
+    chown(path, user, group).map_err(named)
 }
 
 /// Removes the socket of a process that has gone; whatever else is there is left alone.

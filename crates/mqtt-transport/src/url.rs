@@ -111,6 +111,12 @@ impl Url {
         &self.path
     }
 
+    /// The same scheme and path somewhere else.
+    pub(crate) fn at(mut self, address: std::net::SocketAddr) -> Self {
+        self.host = address.ip().to_string();
+        self.with_port(address.port())
+    }
+
     /// The same address with another port, for example the one the system chose.
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Self {

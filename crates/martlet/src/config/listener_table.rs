@@ -47,6 +47,16 @@ pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
     ("unix_mode", unix_mode, Kind::Text, None,
         "Permissions of the file of a `unix://` listener as an octal number, such as `660`. Empty for what the umask of \
          the process says."),
+    ("unix_user", unix_user, Kind::Text, None,
+        "The user, by name or number, that the file of a `unix://` listener belongs to. Empty for the one who runs the \
+         broker; another one needs a privilege (`CAP_CHOWN`)."),
+    ("unix_group", unix_group, Kind::Text, None,
+        "The group, by name or number, that the file of a `unix://` listener belongs to. Empty for that of the process; one \
+         that its user is not in needs a privilege (`CAP_CHOWN`)."),
+    ("systemd_socket", systemd_socket, Kind::Text, None,
+        "Name of a socket that systemd opens and passes (`FileDescriptorName=` of a socket unit, by default the name of \
+         the unit): it is taken instead of one at `url`, of which then only scheme and path count, as its unit decides on owner, mode and backlog. Several listeners with one \
+         name take the sockets of that name in their order. Empty to open one at `url`. See docs/transports.md."),
     ("proxy_from", transport.proxy_from, Kind::List, None,
         "Addresses or networks of load balancers that speak the PROXY protocol (version 1 or 2). If there is one, every \
          connection must come from there and begin with its header, which says where the client is, and by which common \

@@ -21,7 +21,7 @@ pub(crate) fn resolve(
     let given = if given.is_empty() { with_place(default_listeners()) } else { given };
     let mut entries = Vec::with_capacity(given.len());
     for (mut entry, place) in given {
-        problems.extend(tls_problems(&entry).map(|message| Problem { place: place.clone(), message }));
+        problems.extend(scheme_problems(&entry).map(|message| Problem { place: place.clone(), message }));
         problems.extend(authentication::of_listener(&entry, access, &place));
         let own = entry.allow_anonymous.or(entry.authentication.names_anonymous());
         let allowed = own.or(anonymous).or(access.authentication.names_anonymous());
@@ -61,7 +61,7 @@ fn nobody_could_enter(entry: &ListenerEntry, allowed: Option<bool>) -> String {
 }
 
 /// What is missing or too much for the scheme of the address.
-fn tls_problems(entry: &ListenerEntry) -> impl Iterator<Item = String> {
+fn scheme_problems(entry: &ListenerEntry) -> impl Iterator<Item = String> {
     let tls = &entry.transport.tls;
     let encrypted = entry.url.scheme().is_encrypted();
     let quic = entry.url.scheme() == Scheme::Quic;
@@ -79,6 +79,10 @@ fn tls_problems(entry: &ListenerEntry) -> impl Iterator<Item = String> {
             "`client_certificates` needs an encrypted address, as mqtts://, wss:// or quic://",
         ),
         (asked && tls.client_ca_file.is_none(), "`client_certificates` needs a `client_ca_file`"),
+        (
+            quic && entry.systemd_socket.is_some(),
+            "`systemd_socket` is not for QUIC: it takes sockets of TCP and Unix",
+        ),
         (tls.version_min > tls.version_max, "`tls_version_min` is above `tls_version_max`"),
         (quic && tls.version_max < TlsVersion::V1_3, "QUIC needs TLS 1.3"),
         (
@@ -97,6 +101,7 @@ fn duplicates(given: &[(ListenerEntry, Place)]) -> Vec<Problem> {
         (url.host().to_ascii_lowercase(), url.port(), url.scheme() == Scheme::Quic)
     };
     let mut problems = Vec::new();
+    let given: Vec<_> = given.iter().filter(|(entry, _)| entry.systemd_socket.is_none()).collect();
     for (position, (entry, place)) in given.iter().enumerate() {
         let first = given[..position].iter().find(|(other, _)| address(other) == address(entry));
         if let Some((_, first)) = first.filter(|_| entry.url.port() != 0) {

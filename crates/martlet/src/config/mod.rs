@@ -3,6 +3,7 @@
 mod authentication;
 mod listener_table;
 mod listeners;
+mod owner;
 mod print;
 mod problem;
 mod resolve;
@@ -17,5 +18,5 @@ mod tests;
 pub(crate) use print::{effective, example, reference};
 pub(crate) use problem::SourceText;
 pub(crate) use resolve::Draft;
-pub(crate) use settings::{Configuration, LogFilter, LogFormat, LogSettings};
+pub(crate) use settings::{Configuration, ListenerEntry, LogFilter, LogFormat, LogSettings};
 pub(crate) use value::{Choice, Refusal, Setting, Value, each};

@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::access::{AccessSettings, Member, Order};
 
+use super::owner::{UnixGroup, UnixUser};
 use super::value::{self, Choice, Refusal, Setting, Value};
 
 /// Everything that `martlet serve` can be told.
@@ -47,6 +48,10 @@ pub(crate) struct ListenerEntry {
     pub(crate) certificates: Vec<PathBuf>,
     pub(crate) keys: Vec<PathBuf>,
     pub(crate) unix_mode: UnixMode,
+    pub(crate) unix_user: UnixUser,
+    pub(crate) unix_group: UnixGroup,
+    /// The name of the socket that systemd passes, if it is one of those.
+    pub(crate) systemd_socket: Option<Box<str>>,
 }
 
 impl ListenerEntry {
@@ -61,6 +66,9 @@ impl ListenerEntry {
             certificates: Vec::new(),
             keys: Vec::new(),
             unix_mode: UnixMode::default(),
+            unix_user: UnixUser::default(),
+            unix_group: UnixGroup::default(),
+            systemd_socket: None,
         }
     }
 
@@ -72,6 +80,8 @@ impl ListenerEntry {
         let rules = ListenerRules { allow_anonymous, authentication, ..self.rules };
         let mut transport = self.transport;
         transport.socket.unix_mode = self.unix_mode.0;
+        transport.socket.unix_user = self.unix_user.id();
+        transport.socket.unix_group = self.unix_group.id();
         let pairs = self.certificates.into_iter().zip(self.keys);
         transport.tls.certificates =
             pairs.map(|(certificate, key)| CertificateFiles { certificate, key }).collect();
@@ -84,13 +94,12 @@ impl ListenerEntry {
         self.url.scheme().is_encrypted() && asked && self.rules.username_from.is_some()
     }
 
-    /// Whether only this machine can reach it. A name other than `localhost` may lead anywhere.
+    /// Whether only this machine can reach it. A name other than `localhost` may lead anywhere, and so may a socket that
+    /// somebody else opens.
     pub(crate) fn is_loopback(&self) -> bool {
         let host = self.url.host();
-        self.url.scheme() == Scheme::Unix
-            || host
-                .parse()
-                .map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip: IpAddr| is_loopback(ip))
+        let named = host.parse().map_or_else(|_| host.eq_ignore_ascii_case("localhost"), is_loopback);
+        self.url.scheme() == Scheme::Unix || (self.systemd_socket.is_none() && named)
     }
 }
 

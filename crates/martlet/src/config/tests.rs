@@ -41,6 +41,8 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
         }
         (Kind::Text, _) if key == "log.filter" => Value::Text("warn,mqtt_broker=debug".to_owned()),
         (Kind::Text, _) if key == "unix_mode" => Value::Text("660".to_owned()),
+        (Kind::Text, _) if key == "unix_user" => Value::Text("root".to_owned()),
+        (Kind::Text, _) if key == "unix_group" => Value::Text("12".to_owned()),
         (Kind::Text, _) if key == "mountpoint" => Value::Text("site/${username}/".to_owned()),
         (Kind::Text, _) if key.ends_with("_url") || key == "http_login.url" => {
             Value::Text("http://a/b".to_owned())
@@ -440,6 +442,34 @@ fn listeners_are_blocks_with_addresses_of_their_own() {
         &["3:1: unknown option `allow_anon` of a listener; did you mean `allow_anonymous`?"],
     );
     assert!(read("[[listener]]\nurl = 'tcp://127.0.0.1:0'\n[[listener]]\nurl = 'tcp://127.0.0.1:0'").is_ok());
+}
+
+#[test]
+fn the_owner_of_a_unix_socket_is_somebody_this_system_knows() {
+    let listener = |option| format!("[[listener]]\nurl = 'unix:///tmp/m.sock'\n{option}");
+    let nobody = "this system has no such";
+    check_refused(
+        &listener("unix_user = 'no one'"),
+        &[&format!("3:13: `unix_user` is \"no one\": {nobody} user")],
+    );
+    check_refused(
+        &listener("unix_group = 'no one'"),
+        &[&format!("3:14: `unix_group` is \"no one\": {nobody} group")],
+    );
+    let read = read(&listener("unix_user = 'root'\nunix_group = '4711'")).expect("valid");
+    let socket = read.listeners[0].clone().into_settings().transport.socket;
+    assert_eq!((socket.unix_user, socket.unix_group), (Some(0), Some(4711)));
+}
+
+#[test]
+fn a_socket_of_systemd_may_be_reached_from_anywhere() {
+    let listener = "[[listener]]\nurl = 'tcp://127.0.0.1:1'\nsystemd_socket = 'mqtt'\n";
+    let reachable = "can be reached from other machines, and no way to log in is configured. If really everybody may \
+                     connect, say so with `allow_anonymous = true` in this [[listener]], or with --allow-anonymous; else \
+                     listen on 127.0.0.1 only";
+    check_refused(listener, &[&format!("2:7: tcp://127.0.0.1:1 {reachable}")]);
+    let twice = format!("{listener}allow_anonymous = true\n").repeat(2);
+    assert_eq!(read(&twice).expect("two sockets of one name").listeners.len(), 2);
 }
 
 #[test]

@@ -79,8 +79,12 @@ impl Broker {
     }
 
     fn start_as(command: &[&str], arguments: &[&str], listeners: usize) -> Self {
-        let mut child =
-            martlet(command).args(arguments).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        Self::spawn(martlet(command).args(arguments), listeners)
+    }
+
+    /// Starts a broker that logs in JSON, and waits until it has told the addresses of so many listeners.
+    pub(crate) fn spawn(command: &mut Command, listeners: usize) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the binary starts");
         let log = BufReader::new(child.stderr.take().expect("piped"));
         let mut broker = Self { child, log, addresses: Vec::new() };
         while broker.addresses.len() < listeners {
