@@ -65,7 +65,9 @@ pub(super) const SUITES: &[(&str, Prepare)] = &[
     ("paho-python", |places| virtual_environment(places, "paho-python", "paho_python.py")),
     ("aiomqtt", |places| virtual_environment(places, "aiomqtt", "aiomqtt_cases.py")),
     ("mqtt-js", mqtt_js),
-    ("tls", tls),
+    ("tls", |places| encrypting(places, "tls", "tls_cases.py")),
+    ("nginx", |places| encrypting(places, "nginx", "nginx_cases.py")),
+    ("browser", browser),
     ("quic", quic),
     ("access", |places| virtual_environment(places, "access", "access_cases.py")),
     ("login", |places| virtual_environment(places, "login", "login_cases.py")),
@@ -134,10 +136,16 @@ fn virtual_environment(places: &Places, name: &'static str, script: &str) -> Res
     Ok(Suite::new(name, [python.into(), places.scripts.join(script).into()]))
 }
 
+/// MQTT.js on a page; the browser itself is the system's.
+fn browser(places: &Places) -> Result<Suite, String> {
+    let suite = encrypting(places, "browser", "browser_cases.py")?;
+    mqtt_js(places).map(|_| suite)
+}
+
 /// Encrypted listeners; the cases of MQTT.js are skipped where its package cannot be had.
-fn tls(places: &Places) -> Result<Suite, String> {
+fn encrypting(places: &Places, name: &'static str, script: &str) -> Result<Suite, String> {
     need("openssl", "version")?;
-    let mut suite = virtual_environment(places, "tls", "tls_cases.py")?;
+    let mut suite = virtual_environment(places, name, script)?;
     let packages = mqtt_js(places).map(|other| other.environment).unwrap_or_default();
     suite.environment.extend(packages);
     Ok(suite)
