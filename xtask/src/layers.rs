@@ -68,8 +68,16 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "mqtt-hooks",
-        ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-store", "mqtt-transport", "mqtt-broker"],
-        ours_in_tests: &["mqtt-testkit"],
+        ours: &[
+            "mqtt-codec",
+            "mqtt-topic",
+            "mqtt-session",
+            "mqtt-store",
+            "mqtt-transport",
+            "mqtt-http",
+            "mqtt-broker",
+        ],
+        ours_in_tests: &["mqtt-testkit", "mqtt-hooks"],
         never: LIBRARY,
     },
     Layer {

@@ -8,10 +8,14 @@ use mqtt_broker::{Broker, ListenerSettings};
 #[allow(clippy::print_stdout, reason = "the user asked for the address")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port = std::env::args().nth(1).unwrap_or_else(|| "0".into());
-    let url = format!("tcp://127.0.0.1:{port}").parse()?;
-    let broker = Broker::builder().listen(ListenerSettings::new(url).allow_anonymous()).start().await?;
+    let broker = start(&port).await?;
     println!("listening on {}", broker.addresses()[0]);
     tokio::signal::ctrl_c().await?;
     broker.shutdown().await;
     Ok(())
+}
+
+pub(crate) async fn start(port: &str) -> Result<Broker, Box<dyn std::error::Error>> {
+    let url = format!("tcp://127.0.0.1:{port}").parse()?;
+    Ok(Broker::builder().listen(ListenerSettings::new(url).allow_anonymous()).start().await?)
 }

@@ -24,3 +24,17 @@ mod hooks;
 async fn the_hooks_example_works() {
     hooks::run().await.expect("it runs to its end");
 }
+
+#[path = "../examples/minimal.rs"]
+mod minimal;
+
+#[tokio::test]
+async fn the_minimal_example_serves_a_client() {
+    let broker = minimal::start("0").await.expect("a free port");
+    let address = broker.addresses()[0].to_string().replace("tcp://", "");
+    let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+    let mut peer = mqtt_testkit::Peer::new("client", stream);
+    peer.connect(mqtt_testkit::connect("c")).await;
+    peer.leave().await;
+    broker.shutdown().await;
+}

@@ -2,6 +2,7 @@
 
 mod clauses;
 mod fuzzing;
+mod guide;
 mod manifests;
 mod pages;
 mod rust_files;
@@ -54,6 +55,7 @@ pub(crate) fn run(workspace: &Workspace) -> CommandResult {
     problems.extend(manifests::problems(&files));
     problems.extend(pages::problems(&files));
     problems.extend(fuzzing::problems(&workspace.paths()?, &files));
+    problems.extend(guide::problems(&workspace.paths()?, &files));
     problems.sort();
     for problem in &problems {
         println!("tidy: {problem}");

@@ -1,17 +1,19 @@
 //! Packets that the program hands to its broker as if a client had sent them, and what it knows of its clients.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_broker::{InjectError, InjectOptions, UnknownClient};
+use mqtt_broker::{Broker, InjectError, InjectOptions, UnknownClient};
 use mqtt_codec::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mqtt_codec::{
     Ack, Auth, Connack, Disconnect, Packet, PacketId, Properties, PropertiesBuf, Property, Publish, QoS,
     ReasonCode, SubscriptionOptions, Version,
 };
-use mqtt_testkit::{connect, disconnect, publish, pubrec, subscribe, will};
+use mqtt_session::{AuthenticationMethod, Exchange, Step};
+use mqtt_testkit::{ToWire, auth, connect, disconnect, publish, pubrec, subscribe, unsubscribe, will};
 use tokio::time::sleep;
 
-use crate::harness::{Harness, broker};
+use crate::harness::{Harness, broker, quiet, start};
 use crate::wires::settle;
 
 const PLAIN: fn() -> InjectOptions = InjectOptions::default;
@@ -48,21 +50,24 @@ async fn park(house: &Harness, client_id: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn each_packet_of_a_client_can_be_injected_online_and_away() {
-    for away in [false, true] {
+    for state in ["online", "away", "made up"] {
         let house = broker().await;
         let mut watcher = house.v5("watcher").await;
         watcher.subscribe("#", ExactlyOnce).await;
-        let peer = if away {
-            park(&house, "c").await;
-            None
-        } else {
-            Some(house.v5("c").await)
-        };
+        let mut peer = None;
+        match state {
+            "online" => peer = Some(house.v5("c").await),
+            "away" => park(&house, "c").await,
+            _ => {
+                let made_up = house.broker.client("c");
+                made_up.inject(&Packet::Pingreq, PLAIN().make_up(100)).await.expect("made up");
+            }
+        }
         let check = async |packet: Packet<'_>, answers: &[&str]| {
             assert_eq!(
                 inject(&house, "c", &packet).await.as_deref(),
                 Ok(&*names(answers)),
-                "{packet:?} away={away}"
+                "{packet:?} {state}"
             );
         };
         check(message("x", AtMostOnce, 0), &[]).await;
@@ -76,14 +81,18 @@ async fn each_packet_of_a_client_can_be_injected_online_and_away() {
         check(Packet::Pubrel(ack(8)), &["Pubcomp"]).await;
         check(Packet::Pingreq, &["Pingresp"]).await;
         check(Packet::Pubrec(ack(99)), &["Pubrel"]).await;
-        for (packet, answer) in [(subscribe(3).filter("s", AtLeastOnce), "Suback")] {
-            let bytes = mqtt_testkit::ToWire::to_wire(&packet, Version::V5);
+        check(Packet::Puback(ack(99)), &[]).await; // nothing waits for it
+        check(Packet::Pubcomp(ack(99)), &[]).await;
+        let subscribe = subscribe(3).filter("s", AtLeastOnce).filter("u", AtLeastOnce).to_wire(Version::V5);
+        let unsubscribe = unsubscribe(4).filter("u").to_wire(Version::V5);
+        for (bytes, answer) in [(subscribe, "Suback"), (unsubscribe, "Unsuback")] {
             let answers = house.broker.client("c").inject_bytes(&bytes, PLAIN()).await.expect("accepted");
             let got: Vec<_> = answers.packets().map(|packet| format!("{:?}", packet.packet_type())).collect();
             assert_eq!(got, [answer]);
         }
         let details = house.broker.client("c").details().await.expect("known");
-        assert!(details.subscriptions.iter().any(|(filter, _)| filter == "s"));
+        let is_subscribed = |wanted: &str| details.subscriptions.iter().any(|(filter, _)| filter == wanted);
+        assert_eq!(["s", "u"].map(is_subscribed), [true, false]);
         let unsubscribed = house.broker.client("c").unsubscribe("s").await;
         assert_eq!(unsubscribed, Ok(ReasonCode::Success));
         let gone =
@@ -120,6 +129,82 @@ async fn an_injected_acknowledgement_moves_the_clients_own_window() {
     assert_eq!(second.text(), "2");
     peer.send(pubrec(second.packet_id)).await;
     peer.expect_pubrel(second.packet_id).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_injected_puback_settles_a_message_whether_its_client_is_there_or_not() {
+    let house = broker().await;
+    let resume = || connect("c").clean(false).session_expiry_s(100);
+    let mut peer = house.connect(resume()).await;
+    peer.subscribe("t", AtLeastOnce).await;
+    let local = house.broker.local();
+    let send = async |text: &str| {
+        let message = mqtt_broker::Publication::new("t", text).qos(AtLeastOnce);
+        local.publish(message).await.expect("published");
+    };
+    send("online").await;
+    let id = peer.expect_publish().await.packet_id;
+    assert_eq!(inject(&house, "c", &Packet::Puback(ack(id))).await, Ok(vec![]));
+    assert_eq!(house.broker.client("c").details().await.expect("known").inflight, 0);
+    send("away").await;
+    let id = peer.expect_publish().await.packet_id;
+    peer.cut();
+    settle().await;
+    assert_eq!(house.broker.client("c").details().await.expect("known").inflight, 1);
+    assert_eq!(inject(&house, "c", &Packet::Puback(ack(id))).await, Ok(vec![]));
+    let mut again = house.connect(resume()).await;
+    again.expect_silence().await; // nothing is left to be repeated
+}
+
+/// Success at once.
+#[derive(Debug)]
+struct Easy;
+
+impl AuthenticationMethod for Easy {
+    fn name(&self) -> &str {
+        "easy"
+    }
+    fn start(&self, _: &str, _: Option<&str>) -> Box<dyn Exchange> {
+        Box::new(Easy)
+    }
+}
+
+impl Exchange for Easy {
+    fn step(&mut self, data: &[u8]) -> Step {
+        if data == b"wrong" { Step::Failure(ReasonCode::NotAuthorized) } else { Step::Success(None) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_injected_auth_authenticates_anew() {
+    let house = start(Broker::builder().settings(quiet(|_| ())).authentication_method(Arc::new(Easy))).await;
+    let mut peer = house.connect(connect("c").property(Property::AuthenticationMethod("easy"))).await;
+    for (data, right) in [(&b"right"[..], true), (b"wrong", false)] {
+        let bytes = auth(ReasonCode::ReAuthenticate).method("easy", data).to_wire(Version::V5);
+        let answers = house.broker.client("c").inject_bytes(&bytes, PLAIN()).await;
+        match answers {
+            Ok(answers) => {
+                let Some(Packet::Auth(auth)) = answers.packets().next() else { panic!("no AUTH") };
+                assert!(right && auth.reason == ReasonCode::Success);
+            }
+            Err(error) => assert!(!right && matches!(error, InjectError::Violation(_)), "{error:?}"),
+        }
+    }
+    peer.ping().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_injected_connect_is_a_violation_and_harms_nobody() {
+    let house = broker().await;
+    let mut peer = house.v5("c").await;
+    park(&house, "away").await;
+    let connect = connect("c").to_wire(Version::V5);
+    for (id, options) in [("c", PLAIN()), ("away", PLAIN()), ("made up", PLAIN().make_up(0))] {
+        let refused = house.broker.client(id).inject_bytes(&connect, options).await;
+        assert!(matches!(refused, Err(InjectError::Violation(_))), "{id}: {refused:?}");
+    }
+    peer.ping().await;
+    assert_eq!(house.broker.client("away").is_online(), Some(false));
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,7 +252,7 @@ async fn a_made_up_client_lives_as_long_as_was_said() {
     client.inject(&message("x", AtMostOnce, 0), PLAIN().make_up(0)).await.expect("accepted");
     watcher.receive_text("injected").await;
     assert_eq!(client.is_online(), None);
-    let bytes = mqtt_testkit::ToWire::to_wire(&subscribe(1).filter("t", AtLeastOnce), Version::V5);
+    let bytes = ToWire::to_wire(&subscribe(1).filter("t", AtLeastOnce), Version::V5);
     client.inject_bytes(&bytes, PLAIN().make_up(60)).await.expect("accepted");
     watcher.publish(publish("t").payload("kept").qos1(1)).await;
     assert_eq!(client.details().await.expect("known").queued_messages, 1);

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How a durable store is opened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct DurableSettings {
     /// How it writes.
     pub write: WriteSettings,

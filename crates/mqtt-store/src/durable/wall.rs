@@ -1,6 +1,6 @@
 //! Points in time that outlive the process.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Joins the clock of the process with the one of the calendar, at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -9,6 +9,14 @@ pub struct Wall {
     pub instant: Instant,
     /// The same in milliseconds since 1970.
     pub unix_ms: u64,
+}
+
+impl Default for Wall {
+    /// This moment.
+    fn default() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { instant: Instant::now(), unix_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX) }
+    }
 }
 
 impl Wall {

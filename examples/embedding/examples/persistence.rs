@@ -1,0 +1,55 @@
+//! A broker that keeps sessions, their queues and retained messages in a directory: what was acknowledged is there again
+//! after the program has ended, in whatever way.
+//!
+//! `cargo run -p embedding-examples --example persistence`
+
+use std::path::Path;
+use std::sync::Arc;
+
+use mqtt_broker::{Broker, Peer};
+use mqtt_client::{Client, Options, Publication, QoS, ReasonCode};
+use mqtt_store::{DurableSettings, DurableStore};
+
+async fn broker(folder: &Path) -> Result<Broker, Box<dyn std::error::Error>> {
+    let store = DurableStore::open(folder, &DurableSettings::default(), |_| {})?;
+    Ok(Broker::builder().store(Arc::new(store)).start().await?)
+}
+
+async fn client(broker: &Broker) -> Result<(Client, bool), Box<dyn std::error::Error>> {
+    let broker = broker.clone();
+    let options =
+        Options::with_streams(move || Box::pin(std::future::ready(Ok(broker.dial(Peer::anonymous())))));
+    let (client, welcome) = Client::connect(options.client_id("display").resume(3600)).await?;
+    Ok((client, welcome.session_present))
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    run().await
+}
+
+pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
+    let folder = tempfile::tempdir()?;
+
+    let first = broker(folder.path()).await?;
+    let (display, session_present) = client(&first).await?;
+    assert!(!session_present);
+    display.subscribe_one("news", QoS::AtLeastOnce).await.map(std::mem::forget)?; // it stays subscribed
+    display.disconnect(ReasonCode::Success).await?;
+    let news = mqtt_broker::Publication::new("news", "while you were away").qos(QoS::AtLeastOnce);
+    first.local().publish(news).await?;
+    first.local().publish(mqtt_broker::Publication::new("state", "kept").retain()).await?;
+    first.shutdown().await;
+
+    let second = broker(folder.path()).await?;
+    let mut state = second.local().subscribe("state").await?;
+    assert_eq!(state.recv().await.ok_or("nothing is retained")?.text(), "kept");
+    let (display, session_present) = client(&second).await?;
+    assert!(session_present, "the session outlived the broker");
+    let mut news = display.subscribe_one("news", QoS::AtLeastOnce).await?;
+    assert_eq!(news.recv().await.ok_or("nothing has waited")?.text(), "while you were away");
+    display.publish(Publication::new("state", "")).await?;
+    display.disconnect(ReasonCode::Success).await?;
+    second.shutdown().await;
+    Ok(())
+}
