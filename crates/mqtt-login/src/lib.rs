@@ -9,10 +9,12 @@ mod checker;
 pub mod http;
 #[cfg(feature = "jwt")]
 pub mod jwt;
+#[cfg(any(feature = "redis", feature = "postgres"))]
+pub mod lookup;
 mod password;
-#[cfg(any(feature = "jwt", feature = "http"))]
+#[cfg(any(feature = "jwt", feature = "http", feature = "redis", feature = "postgres"))]
 mod permissions;
-#[cfg(feature = "http")]
+#[cfg(any(feature = "http", feature = "redis", feature = "postgres"))]
 mod recall;
 mod scram;
 
@@ -21,6 +23,6 @@ pub use bounded::{Bounded, Bounds};
 pub use certificate::Certificate;
 pub use checker::Checker;
 pub use password::Passwords;
-#[cfg(any(feature = "jwt", feature = "http"))]
+#[cfg(any(feature = "jwt", feature = "http", feature = "redis", feature = "postgres"))]
 pub use permissions::{PERMISSIONS_MAX, read_permissions};
 pub use scram::Scram;

@@ -71,6 +71,7 @@ pub(super) const SUITES: &[(&str, Prepare)] = &[
     ("quic", quic),
     ("access", |places| virtual_environment(places, "access", "access_cases.py")),
     ("login", |places| virtual_environment(places, "login", "login_cases.py")),
+    ("database-access", |places| virtual_environment(places, "database-access", "database_cases.py")),
     ("mosquitto", |places| {
         installed(places, "mosquitto", "mosquitto_clients.py", "mosquitto_sub", "mosquitto-clients")
     }),

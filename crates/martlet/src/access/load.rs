@@ -8,6 +8,7 @@ use mqtt_access::password::{PasswordFile, Users};
 use mqtt_http::Client;
 
 use super::jwt::JwtKeys;
+use super::lookups::Databases;
 use super::settings::AccessSettings;
 
 /// What was read.
@@ -19,6 +20,7 @@ pub(crate) struct Loaded {
     pub(crate) policy: Option<Policy>,
     pub(crate) jwt: JwtKeys,
     pub(crate) http: Option<Client>,
+    pub(crate) databases: Databases,
     /// What is strange and does no harm.
     pub(crate) warnings: Vec<String>,
 }
@@ -53,7 +55,8 @@ pub(crate) fn load(settings: &AccessSettings) -> Result<Loaded, Vec<String>> {
     }
     let users = Arc::new(Users::new(users));
     let (jwt, http) = (settings.jwt.load(&mut errors), settings.http.load(&mut errors));
-    if errors.is_empty() { Ok(Loaded { users, policy, jwt, http, warnings }) } else { Err(errors) }
+    let databases = Databases::open(settings, &mut errors);
+    if errors.is_empty() { Ok(Loaded { users, policy, jwt, http, databases, warnings }) } else { Err(errors) }
 }
 
 fn rules(settings: &AccessSettings, errors: &mut Vec<String>) -> Option<Policy> {

@@ -7,6 +7,7 @@ use mqtt_access::login::{Authenticator, Chain};
 use mqtt_broker::ListenerRules;
 use mqtt_login::http::HttpCallback;
 use mqtt_login::jwt::Jwt;
+use mqtt_login::lookup::{postgres::Postgres, redis::Redis};
 use mqtt_login::{Anonymous, Certificate, Checker, Passwords, Scram};
 
 use super::jwt::Fetched;
@@ -27,14 +28,26 @@ pub(crate) enum Member {
     Jwt,
     /// A service that is asked over HTTP.
     Http,
+    /// User names and passwords in Redis.
+    Redis,
+    /// User names and passwords in PostgreSQL.
+    Postgres,
     /// Clients that show nothing.
     Anonymous,
 }
 
 impl Member {
     /// All, in the order in which they are asked where no other one is given.
-    pub(crate) const ALL: &'static [Self] =
-        &[Self::Certificate, Self::Scram, Self::PasswordFile, Self::Jwt, Self::Http, Self::Anonymous];
+    pub(crate) const ALL: &'static [Self] = &[
+        Self::Certificate,
+        Self::Scram,
+        Self::PasswordFile,
+        Self::Jwt,
+        Self::Http,
+        Self::Redis,
+        Self::Postgres,
+        Self::Anonymous,
+    ];
 
     /// What the configuration calls it.
     pub(crate) const fn name(self) -> &'static str {
@@ -44,6 +57,8 @@ impl Member {
             Self::PasswordFile => Passwords::NAME,
             Self::Jwt => Jwt::NAME,
             Self::Http => HttpCallback::NAME,
+            Self::Redis => Redis::NAME,
+            Self::Postgres => Postgres::NAME,
             Self::Anonymous => Anonymous::NAME,
         }
     }
@@ -64,6 +79,8 @@ impl Member {
                 "[jwt] has none of `secret_file`, `public_key_files`, `jwks_file` and `jwks_url`",
             ),
             Self::Http => (settings.http.is_configured(), "there is no `http_login.url`"),
+            Self::Redis => (settings.redis.is_configured(), "there is no `redis.url`"),
+            Self::Postgres => (settings.postgres.is_configured(), "there is no `postgres.url`"),
         };
         (!is_there).then_some(lack)
     }
@@ -144,6 +161,12 @@ impl Members {
                 Member::PasswordFile => Arc::new(Passwords::new(users, resources.checker.clone())),
                 Member::Jwt => settings.jwt.member(&loaded.jwt, &resources.fetched),
                 Member::Http => settings.http.member(loaded.http.as_ref()?)?,
+                Member::Redis => {
+                    settings.redis.member(loaded.databases.redis.as_ref()?, &resources.checker)?
+                }
+                Member::Postgres => {
+                    settings.postgres.member(loaded.databases.postgres.as_ref()?, &resources.checker)?
+                }
                 // It depends on those that are before it.
                 Member::Anonymous => return None,
             };
@@ -166,6 +189,8 @@ impl Members {
 
     /// Whether logins may bring along rules of their own, which nobody knows when their client is gone.
     pub(super) fn bring_rules(&self) -> bool {
-        [Member::Jwt, Member::Http].iter().any(|member| self.built.contains_key(member))
+        [Member::Jwt, Member::Http, Member::Redis, Member::Postgres]
+            .iter()
+            .any(|member| self.built.contains_key(member))
     }
 }

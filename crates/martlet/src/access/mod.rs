@@ -7,6 +7,7 @@ mod http;
 mod jwt;
 mod load;
 mod logins;
+mod lookups;
 mod members;
 mod passwd;
 mod service;

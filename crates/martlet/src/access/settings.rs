@@ -10,6 +10,7 @@ use mqtt_access::password::PasswordFile;
 
 use super::http::HttpOptions;
 use super::jwt::JwtOptions;
+use super::lookups::Database;
 use super::members::Order;
 use crate::config::{Refusal, Setting, Value};
 
@@ -30,6 +31,8 @@ pub(crate) struct AccessSettings {
     pub(crate) flapping_ban: Duration,
     pub(crate) jwt: JwtOptions,
     pub(crate) http: HttpOptions,
+    pub(crate) redis: Database,
+    pub(crate) postgres: Database,
 }
 
 impl Default for AccessSettings {
@@ -47,6 +50,8 @@ impl Default for AccessSettings {
             flapping_ban: Duration::from_secs(300),
             jwt: JwtOptions::default(),
             http: HttpOptions::default(),
+            redis: Database::redis(),
+            postgres: Database::postgres(),
         }
     }
 }

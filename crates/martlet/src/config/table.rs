@@ -73,6 +73,14 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
         "http_login",
         "A service that decides on logins: the member `http` of the authentication chain. `SIGHUP` takes this section over, too.",
     ),
+    (
+        "redis",
+        "Users and rules in Redis: the member `redis` of the authentication chain. `SIGHUP` takes this section over, too.",
+    ),
+    (
+        "postgres",
+        "Users and rules in PostgreSQL: the member `postgres` of the authentication chain. `SIGHUP` takes this section over, too.",
+    ),
     ("shared", "Shared subscriptions (`$share/NAME/FILTER`)."),
     ("topics", "Rules on topics that hold for every client."),
     ("tls", "Certificates of all encrypted listeners; each `[[listener]]` names its own files."),
@@ -107,7 +115,11 @@ pub(super) const fn in_section(key: &str, section: &str) -> bool {
 
 /// Whether a key is about access, which is read again while the broker runs.
 pub(super) const fn is_about_access(key: &str) -> bool {
-    in_section(key, "access.") || in_section(key, "jwt.") || in_section(key, "http_login.")
+    in_section(key, "access.")
+        || in_section(key, "jwt.")
+        || in_section(key, "http_login.")
+        || in_section(key, "redis.")
+        || in_section(key, "postgres.")
 }
 
 macro_rules! row {
@@ -357,6 +369,45 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("http_login.remember_max", access.http.remember_max, Kind::integer(0, U32_MAX), None,
         "Clients that are remembered so."),
 
+    ("redis.url", access.redis.url, Kind::Text, None,
+        "Where it is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE]`, or `rediss://...` over TLS. Shown without the password."),
+    ("redis.ca_file", access.redis.ca_file, Kind::Text, None,
+        "PEM file with the authorities of its certificate. Empty for those of the system."),
+    ("redis.user", access.redis.user, Kind::Text, None,
+        "How a user is found: `GET KEY` or `HGET KEY FIELD` for its hash, or `HMGET KEY FIELD FIELD`, whose second value makes it a \
+         superuser, whom no rule about topics concerns, if it is `1` or `true`. `${username}` and `${clientid}` are filled in."),
+    ("redis.rules", access.redis.rules, Kind::Text, None,
+        "How its rules are found: `HGETALL KEY` with topic filters as fields and `publish`, `subscribe` or `all` as values, or \
+         `LRANGE KEY 0 -1` with lines of rules. They come before those for everybody. Empty to look for none."),
+    ("redis.timeout_ms", access.redis.timeout, Kind::integer(1, DAY_MS), Milliseconds,
+        "Time for one answer, waiting included; without one the login is refused with 0x88."),
+    ("redis.concurrent_max", access.redis.concurrent_max, Kind::integer(1, U16_MAX), None,
+        "Questions under way at a time."),
+    ("redis.waiting_max", access.redis.waiting_max, Kind::integer(0, U32_MAX), None,
+        "Logins that may wait until one of those is answered; more are refused with 0x89."),
+    ("redis.remember_ms", access.redis.remember, Kind::integer(0, DAY_MS), Milliseconds,
+        "How long a client that was admitted is admitted again without a question, if it shows exactly the same. 0 to ask each time."),
+
+    ("postgres.url", access.postgres.url, Kind::Text, None,
+        "Where it is, as libpq writes it: `postgresql://USER[:PASSWORD]@HOST[:PORT]/DATABASE?sslmode=require`. Where that is not this \
+         machine, it has to say `sslmode=require`, or `disable`. Shown without the password."),
+    ("postgres.ca_file", access.postgres.ca_file, Kind::Text, None,
+        "PEM file with the authorities of its certificate. Empty for those of the system."),
+    ("postgres.user", access.postgres.user, Kind::Text, None,
+        "The query for a user: at most one row with its hash and, if there is a second column, whether it is a superuser. \
+         `${username}` and `${clientid}` are its parameters and must not stand in quotes."),
+    ("postgres.rules", access.postgres.rules, Kind::Text, None,
+        "The query for its rules: rows with `allow` or `deny`, an action (`publish`, `subscribe`, `all`) and a topic filter, or with a \
+         line of rules in their only column. They come before those for everybody. Empty to look for none."),
+    ("postgres.timeout_ms", access.postgres.timeout, Kind::integer(1, DAY_MS), Milliseconds,
+        "Time for one answer, waiting included; without one the login is refused with 0x88."),
+    ("postgres.concurrent_max", access.postgres.concurrent_max, Kind::integer(1, U16_MAX), None,
+        "Questions under way at a time, and connections."),
+    ("postgres.waiting_max", access.postgres.waiting_max, Kind::integer(0, U32_MAX), None,
+        "Logins that may wait until one of those is answered; more are refused with 0x89."),
+    ("postgres.remember_ms", access.postgres.remember, Kind::integer(0, DAY_MS), Milliseconds,
+        "How long a client that was admitted is admitted again without a question, if it shows exactly the same. 0 to ask each time."),
+
     ("shared.strategy", settings.shared_strategy, Kind::choice::<SharedStrategy>(), None,
         "How the receiver of a message is chosen among the members: in turn; at random; the same one until it \
          leaves; the same one for all messages of a publisher; the same one for all messages on a topic."),
@@ -477,7 +528,7 @@ mod tests {
         let of_the_broker = 1 + (15 + 3) + 22 + 3 + 2 + 2 + 1 + 1 + 2;
         let is_own = |row: &&Row<Configuration>| {
             let (section, name) = row.split_key();
-            ["", "access", "http_login", "jwt", "log", "runtime"].contains(&section)
+            ["", "access", "http_login", "jwt", "log", "postgres", "redis", "runtime"].contains(&section)
                 || section == "storage" && !name.starts_with("durability")
         };
         assert_eq!(ROWS.iter().filter(|row| !is_own(row)).count(), of_the_broker);

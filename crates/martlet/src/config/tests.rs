@@ -378,7 +378,7 @@ fn a_listener_that_would_admit_nobody_is_an_error() {
 #[test]
 fn an_authentication_chain_that_cannot_be_meant_is_an_error() {
     let users = "password_files = ['users']\n";
-    let there_are = "there are certificate, scram, password_file, jwt, http, anonymous";
+    let there_are = "there are certificate, scram, password_file, jwt, http, redis, postgres, anonymous";
     for (list, element, message) in [
         ("['pasword_file']", 20, format!("holds \"pasword_file\"; {there_are}")),
         ("['scram', 'scram']", 29, "holds \"scram\" twice".to_owned()),

@@ -1,0 +1,153 @@
+//! Users and their rules in a database: the parts that are the same for all of them.
+
+mod found;
+mod template;
+
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mqtt_access::acl::Policy;
+use mqtt_access::login::{Answer, Applicant, Authenticator, Decision, Grant};
+use mqtt_access::password::PasswordHash;
+use mqtt_codec::ReasonCode;
+use parking_lot::Mutex;
+
+use crate::Checker;
+use crate::recall::Recall;
+
+pub use found::{Found, ROWS_MAX};
+pub use template::Who;
+
+/// A database that knows users.
+pub trait Source: fmt::Debug + Send + Sync + 'static {
+    /// What the configuration calls it.
+    fn name(&self) -> &'static str;
+
+    /// The user's entry; `None` if there is none. The error is a sentence for the log, without secrets.
+    fn user<'a>(&'a self, who: Who<'a>) -> Looked<'a, Option<Found>>;
+
+    /// The rules that the database has for it; `None` if it is not asked for rules.
+    fn rules<'a>(&'a self, who: Who<'a>) -> Looked<'a, Option<Policy>>;
+}
+
+/// An answer of a database.
+pub type Looked<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
+
+/// Admits users that a database knows, with their password, and asks it for their rules. Put it within
+/// [`Bounded`](crate::Bounded): it waits as long as its database does.
+pub struct Lookup {
+    source: Arc<dyn Source>,
+    checker: Arc<Checker>,
+    recall: Recall,
+    /// The hash that was found last: checking a password against it takes as long for a user who does not exist.
+    nobody: Mutex<PasswordHash>,
+}
+
+/// Logins that are remembered at most.
+const RECALL_MAX: usize = 10_000;
+
+impl Lookup {
+    /// Asks this database, and remembers for a time whom it has admitted.
+    ///
+    /// # Errors
+    /// The system has no random numbers.
+    pub fn new(
+        source: Arc<dyn Source>,
+        checker: Arc<Checker>,
+        remembered: Duration,
+    ) -> Result<Self, getrandom::Error> {
+        let nobody = Mutex::new(PasswordHash::new(b"")?);
+        Ok(Self { source, checker, recall: Recall::new(remembered, RECALL_MAX)?, nobody })
+    }
+
+    async fn ask(&self, applicant: &Applicant<'_>) -> Decision {
+        let (Some(username), Some(password), None) =
+            (applicant.username, applicant.password, applicant.proven_by)
+        else {
+            return Decision::Pass;
+        };
+        let who = Who { username, client_id: applicant.client_id };
+        let digest = self.recall.digest(&who.with(password));
+        if let Some(grant) = self.recall.get(&digest, applicant.now.instant) {
+            return Decision::Allow(grant);
+        }
+        if applicant.must_wait {
+            return Decision::Deny(ReasonCode::ConnectionRateExceeded);
+        }
+        let found = match self.source.user(who).await {
+            Ok(found) => found,
+            Err(problem) => return self.unanswered(&problem),
+        };
+        let Some(found) = found else { return self.pretend(password).await };
+        let decision = self.check(who, password, found, applicant).await;
+        if let Decision::Allow(grant) = &decision {
+            self.recall.put(digest, grant, applicant.now.instant);
+        }
+        decision
+    }
+
+    /// Others may know a user who is not here, after the time that a check takes.
+    async fn pretend(&self, password: &[u8]) -> Decision {
+        let nobody = self.nobody.lock().clone();
+        match self.checker.verify(&nobody, password).await {
+            Err(reason) => Decision::Deny(reason),
+            Ok(_) => Decision::Pass,
+        }
+    }
+
+    async fn check(
+        &self,
+        who: Who<'_>,
+        password: &[u8],
+        found: Found,
+        applicant: &Applicant<'_>,
+    ) -> Decision {
+        *self.nobody.lock() = found.hash.clone();
+        let now = applicant.now.instant;
+        if !self.checker.knows(who.username, &found.hash, password, now) {
+            match self.checker.verify(&found.hash, password).await {
+                Err(reason) => return Decision::Deny(reason),
+                Ok(false) => return Decision::Deny(ReasonCode::BadUserNameOrPassword),
+                Ok(true) => self.checker.remember(who.username, &found.hash, password, now),
+            }
+        }
+        match self.source.rules(who).await {
+            Err(problem) => self.unanswered(&problem),
+            Ok(rules) => Decision::Allow(Grant {
+                rules: rules.map(Arc::new),
+                is_superuser: found.is_superuser,
+                ..Grant::named(Some(who.username))
+            }),
+        }
+    }
+
+    fn unanswered(&self, problem: &str) -> Decision {
+        tracing::warn!(member = self.source.name(), problem, "a login cannot be looked up");
+        Decision::Deny(ReasonCode::ServerUnavailable)
+    }
+}
+
+impl Authenticator for Lookup {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn decide<'a>(&'a self, applicant: &'a Applicant<'a>) -> Answer<'a> {
+        Box::pin(self.ask(applicant))
+    }
+}
+
+impl fmt::Debug for Lookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lookup").field(&self.source).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
