@@ -1,5 +1,6 @@
 //! Password checks, which cost memory and time on purpose, so many at a time as there are processors.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use mqtt_access::password::{Cache, PasswordHash};
@@ -12,7 +13,7 @@ use tokio::sync::Semaphore;
 pub struct Checker {
     cache: Mutex<Cache>,
     /// Checks at a time; each takes 19 MiB and some 30 ms of a processor.
-    checks: Semaphore,
+    checks: Arc<Semaphore>,
     /// Logins that may wait for one.
     waiting: Semaphore,
 }
@@ -29,7 +30,7 @@ impl Checker {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
             cache: Mutex::new(Cache::new()?),
-            checks: Semaphore::new(threads),
+            checks: Arc::new(Semaphore::new(threads)),
             waiting: Semaphore::new(WAITING_MAX),
         })
     }
@@ -56,9 +57,14 @@ impl Checker {
             return Ok(hash.verify(password));
         }
         let Ok(_waiting) = self.waiting.try_acquire() else { return Err(ReasonCode::ServerBusy) };
-        let _check = self.checks.acquire().await.map_err(|_| ReasonCode::ServerUnavailable)?;
+        let check = self.checks.clone().acquire_owned().await.map_err(|_| ReasonCode::ServerUnavailable)?;
         let (hash, password) = (hash.clone(), Box::<[u8]>::from(password));
-        let checked = tokio::task::spawn_blocking(move || hash.verify(&password)).await;
+        // A client that goes away meanwhile does not make room before its check is over.
+        let verify = move || {
+            let _check = check;
+            hash.verify(&password)
+        };
+        let checked = tokio::task::spawn_blocking(verify).await;
         checked.map_err(|_| ReasonCode::ServerUnavailable)
     }
 }

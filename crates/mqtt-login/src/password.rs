@@ -30,7 +30,7 @@ impl Passwords {
             return Decision::Pass;
         };
         let known = self.users.hash(username);
-        let Some(hash) = known.or(self.users.nobody()) else { return Decision::Pass };
+        let Some(hash) = known.or(self.users.nobody(username)) else { return Decision::Pass };
         let now = applicant.now.instant;
         if known.is_some() && self.checker.knows(username, hash, password, now) {
             return admit(username, hash);

@@ -9,7 +9,7 @@ use mqtt_access::login::Authenticator;
 use mqtt_login::lookup::postgres::{Postgres, PostgresOptions};
 use mqtt_login::lookup::redis::{Redis, RedisOptions};
 use mqtt_login::lookup::{Lookup, Source};
-use mqtt_login::{Bounded, Bounds, Checker};
+use mqtt_login::{Bounds, Checker};
 
 use super::settings::AccessSettings;
 use crate::config::{Refusal, Setting, Value};
@@ -64,8 +64,9 @@ impl Database {
         checker: &Arc<Checker>,
     ) -> Option<Arc<dyn Authenticator>> {
         let Self { concurrent_max, waiting_max, timeout, .. } = *self;
-        let lookup = Lookup::new(source.clone(), checker.clone(), self.remember).ok()?;
-        Some(Arc::new(Bounded::new(lookup, Bounds { concurrent_max, waiting_max, deadline: timeout })))
+        let bounds = Bounds { concurrent_max, waiting_max, deadline: timeout };
+        let lookup = Lookup::new(source.clone(), checker.clone(), bounds, self.remember).ok()?;
+        Some(Arc::new(lookup))
     }
 
     fn open(&self, section: &str, open: Open, errors: &mut Vec<String>) -> Option<Arc<dyn Source>> {

@@ -74,10 +74,9 @@ impl PasswordFile {
         self.users.get(name)
     }
 
-    /// The hash of some user, to do the same work for users who do not exist.
-    #[must_use]
-    pub fn any(&self) -> Option<&PasswordHash> {
-        self.users.values().next().map(|user| &user.hash)
+    /// The hashes of all users, in no order.
+    pub fn hashes(&self) -> impl Iterator<Item = &PasswordHash> {
+        self.users.values().map(|user| &user.hash)
     }
 
     /// Users.

@@ -17,9 +17,10 @@ use mqtt_access::login::{Answer, Applicant, Authenticator, Decision, Grant};
 use mqtt_access::password::PasswordHash;
 use mqtt_codec::ReasonCode;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
-use crate::Checker;
 use crate::recall::Recall;
+use crate::{Bounds, Checker};
 
 pub use found::{Found, ROWS_MAX};
 pub use template::Who;
@@ -39,14 +40,18 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 /// An answer of a database.
 pub type Looked<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
 
-/// Admits users that a database knows, with their password, and asks it for their rules. Put it within
-/// [`Bounded`](crate::Bounded): it waits as long as its database does.
+/// Admits users that a database knows, with their password, and asks it for their rules. The bounds are those of its
+/// questions; password checks have their own.
 pub struct Lookup {
     source: Arc<dyn Source>,
     checker: Arc<Checker>,
     recall: Recall,
     /// The hash that was found last: checking a password against it takes as long for a user who does not exist.
     nobody: Mutex<PasswordHash>,
+    deadline: Duration,
+    /// Both questions that are asked and those that wait.
+    admitted: Semaphore,
+    asking: Semaphore,
 }
 
 /// Logins that are remembered at most.
@@ -60,10 +65,19 @@ impl Lookup {
     pub fn new(
         source: Arc<dyn Source>,
         checker: Arc<Checker>,
+        bounds: Bounds,
         remembered: Duration,
     ) -> Result<Self, getrandom::Error> {
         let nobody = Mutex::new(PasswordHash::new(b"")?);
-        Ok(Self { source, checker, recall: Recall::new(remembered, RECALL_MAX)?, nobody })
+        Ok(Self {
+            source,
+            checker,
+            recall: Recall::new(remembered, RECALL_MAX)?,
+            nobody,
+            deadline: bounds.deadline,
+            admitted: Semaphore::new(bounds.concurrent_max + bounds.waiting_max),
+            asking: Semaphore::new(bounds.concurrent_max),
+        })
     }
 
     async fn ask(&self, applicant: &Applicant<'_>) -> Decision {
@@ -80,9 +94,9 @@ impl Lookup {
         if applicant.must_wait {
             return Decision::Deny(ReasonCode::ConnectionRateExceeded);
         }
-        let found = match self.source.user(who).await {
+        let found = match self.answer(self.source.user(who)).await {
             Ok(found) => found,
-            Err(problem) => return self.unanswered(&problem),
+            Err(reason) => return Decision::Deny(reason),
         };
         let Some(found) = found else { return self.pretend(password).await };
         let decision = self.check(who, password, found, applicant).await;
@@ -117,8 +131,8 @@ impl Lookup {
                 Ok(true) => self.checker.remember(who.username, &found.hash, password, now),
             }
         }
-        match self.source.rules(who).await {
-            Err(problem) => self.unanswered(&problem),
+        match self.answer(self.source.rules(who)).await {
+            Err(reason) => Decision::Deny(reason),
             Ok(rules) => Decision::Allow(Grant {
                 rules: rules.map(Arc::new),
                 is_superuser: found.is_superuser,
@@ -127,9 +141,22 @@ impl Lookup {
         }
     }
 
-    fn unanswered(&self, problem: &str) -> Decision {
-        tracing::warn!(member = self.source.name(), problem, "a login cannot be looked up");
-        Decision::Deny(ReasonCode::ServerUnavailable)
+    /// The answer to a question, within the bounds.
+    async fn answer<T>(&self, question: Looked<'_, T>) -> Result<T, ReasonCode> {
+        let member = self.source.name();
+        let Ok(_place) = self.admitted.try_acquire() else {
+            tracing::warn!(member, "too many logins wait for their answer");
+            return Err(ReasonCode::ServerBusy);
+        };
+        let answer = async {
+            let _turn = self.asking.acquire().await.map_err(|error| error.to_string())?;
+            question.await
+        };
+        let answer = tokio::time::timeout(self.deadline, answer).await;
+        answer.unwrap_or_else(|_| Err("no answer in time".to_owned())).map_err(|problem| {
+            tracing::warn!(member, problem, "a login cannot be looked up");
+            ReasonCode::ServerUnavailable
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use super::*;
 #[derive(Debug, Default)]
 struct Fake {
     is_down: bool,
+    hangs: bool,
     asked: Arc<AtomicUsize>,
 }
 
@@ -30,6 +31,9 @@ impl Source for Fake {
         } else {
             Ok(None)
         };
+        if self.hangs {
+            return Box::pin(std::future::pending());
+        }
         Box::pin(ready(found))
     }
 
@@ -40,7 +44,8 @@ impl Source for Fake {
 
 fn lookup(source: Fake, remembered_s: u64) -> Lookup {
     let checker = Arc::new(Checker::new().expect("random numbers"));
-    Lookup::new(Arc::new(source), checker, Duration::from_secs(remembered_s)).expect("random numbers")
+    Lookup::new(Arc::new(source), checker, Bounds::default(), Duration::from_secs(remembered_s))
+        .expect("random numbers")
 }
 
 async fn ask(lookup: &Lookup, username: &str, password: &str, must_wait: bool, at: Instant) -> String {
@@ -78,7 +83,7 @@ async fn only_the_right_password_of_a_user_in_the_database_admits() {
 #[tokio::test]
 async fn an_answer_is_remembered_for_its_time_and_for_the_same_password_only() {
     let asked = Arc::default();
-    let source = Fake { is_down: false, asked: Arc::clone(&asked) };
+    let source = Fake { asked: Arc::clone(&asked), ..Fake::default() };
     let (lookup, now) = (lookup(source, 60), Instant::now());
     for (password, later_s, expected) in
         [("secret", 0, 1), ("secret", 59, 1), ("guess", 59, 2), ("secret", 61, 3)]
@@ -90,16 +95,24 @@ async fn an_answer_is_remembered_for_its_time_and_for_the_same_password_only() {
 
 #[tokio::test]
 async fn a_database_that_cannot_be_asked_admits_nobody() {
-    let lookup = lookup(Fake { is_down: true, asked: Arc::default() }, 60);
+    let lookup = lookup(Fake { is_down: true, ..Fake::default() }, 60);
     for username in ["anna", "otto"] {
         assert_eq!(ask(&lookup, username, "secret", false, Instant::now()).await, "ServerUnavailable");
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_database_that_does_not_answer_costs_its_deadline_and_admits_nobody() {
+    let lookup = lookup(Fake { hangs: true, ..Fake::default() }, 60);
+    let began = tokio::time::Instant::now();
+    assert_eq!(ask(&lookup, "anna", "secret", false, Instant::now()).await, "ServerUnavailable");
+    assert_eq!(began.elapsed(), Bounds::default().deadline);
+}
+
 #[tokio::test]
 async fn whoever_has_to_wait_is_not_looked_up() {
     let asked = Arc::default();
-    let source = Fake { is_down: false, asked: Arc::clone(&asked) };
+    let source = Fake { asked: Arc::clone(&asked), ..Fake::default() };
     let (lookup, now) = (lookup(source, 60), Instant::now());
     assert_eq!(ask(&lookup, "anna", "secret", true, now).await, "ConnectionRateExceeded");
     assert_eq!(asked.load(Ordering::Relaxed), 0);
