@@ -25,6 +25,20 @@ def unprivileged() -> dict:
     return {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
+def children(parent: int) -> list:
+    found = []
+    for folder in pathlib.Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                # The name of the program stands in parentheses; the parent comes second after it.
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue  # it has just ended
+            if int(fields[1]) == parent:
+                found.append(int(folder.name))
+    return found
+
+
 class Scratch:
     """A folder that belongs to whoever the server runs as."""
 
@@ -79,10 +93,15 @@ class Database:
 
     def suspend(self):
         """From now on it answers nothing and refuses nothing."""
-        self.process.send_signal(signal.SIGSTOP)
+        self.tell_all(signal.SIGSTOP)
 
     def resume(self):
-        self.process.send_signal(signal.SIGCONT)
+        self.tell_all(signal.SIGCONT)
+
+    def tell_all(self, what):
+        """The server and the processes that it has started for its connections."""
+        for process in [self.process.pid, *children(self.process.pid)]:
+            os.kill(process, what)
 
 
 class RedisServer(Database):
