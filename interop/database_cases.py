@@ -203,7 +203,7 @@ def lookup_server_is_gone_and_returns(broker, server):
 @case(each=DATABASES)
 def lookup_server_hangs(broker, server):
     """A database that answers nothing costs its deadline, and others nothing."""
-    with server() as database, guarded(database, "timeout_ms = 500\n") as broker:
+    with server() as database, guarded(database, "timeout_ms = 3000\n") as broker:
         observer = watch(broker, "5", OTTO, "greenhouse/#", 1)
         database.suspend()
         try:
