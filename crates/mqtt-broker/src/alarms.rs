@@ -90,6 +90,7 @@ impl Alarms {
         match self.next_at() {
             None => earlier.await,
             Some(at) => tokio::select! {
+                biased;
                 () = earlier => {}
                 () = tokio::time::sleep_until(at.into()) => {}
             },

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use crate::access::{Access, AnonymousOnly};
 use crate::alarms::Alarms;
+use crate::calendar::Calendar;
 use crate::certificates::{Certificates, watch_certificates};
 use crate::client::{Client, ClientEntry};
 use crate::clients::{Clients, Order};
@@ -46,6 +47,7 @@ pub struct Builder {
     peers: Option<Arc<dyn Peers>>,
     hooks: Vec<Arc<dyn Hooks>>,
     methods: HashMap<Box<str>, Arc<dyn AuthenticationMethod>>,
+    calendar: Calendar,
 }
 
 /// A listener that could not be started.
@@ -98,6 +100,14 @@ impl Builder {
     #[must_use]
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// Where milliseconds since 1970 come from, for what outlives the process; the default is the system's clock.
+    /// Everything else follows tokio's clock.
+    #[must_use]
+    pub fn calendar(mut self, unix_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.calendar = Calendar::new(unix_ms);
         self
     }
 
@@ -208,6 +218,7 @@ impl Builder {
             locals: Locals::default(),
             peer_id: Arc::from("$peer"),
             started_at: Instant::now().into_std(),
+            calendar: self.calendar,
             stopping: watch::Sender::new(false),
             id_hasher: std::hash::RandomState::new(),
             settings: self.settings,

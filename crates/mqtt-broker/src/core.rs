@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::alarms::Alarms;
+use crate::calendar::Calendar;
 use crate::certificates::Certificates;
 use crate::clients::{Away, Clients};
 use crate::connection::refuse_publish;
@@ -62,6 +63,7 @@ pub(crate) struct Core {
     /// Stands for the publisher of messages from other nodes in the drop ledger.
     pub(crate) peer_id: Arc<str>,
     pub(crate) started_at: Instant,
+    pub(crate) calendar: Calendar,
     /// Set once, when the broker stops.
     pub(crate) stopping: watch::Sender<bool>,
     /// Keyed with random bytes of the system (SipHash), for identifiers that we assign.
@@ -123,6 +125,7 @@ impl Core {
     pub(crate) async fn unless_stopping<F: Future>(&self, work: F) -> Option<F::Output> {
         let mut stopping = self.stopping.subscribe();
         tokio::select! {
+            biased;
             output = work => Some(output),
             _ = stopping.wait_for(|stopping| *stopping) => None,
         }

@@ -1,7 +1,7 @@
 //! What outlives the process: which topics, what is written when, and how sessions come back.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use mqtt_session::WillMessage;
 use mqtt_store::{Condition, Durability, Progress, Recovered, SessionHead, Transaction};
@@ -65,7 +65,7 @@ impl Core {
         let mut transaction = Transaction::default();
         transaction.head(
             session,
-            head(&outbox.client_id, outbox.identity().as_deref(), session_expiry_s, is_away, will),
+            self.head(&outbox.client_id, outbox.identity().as_deref(), session_expiry_s, is_away, will),
         );
         self.submit(&mut transaction);
     }
@@ -91,7 +91,8 @@ impl Core {
     fn restore_session(&self, recovered: Recovered) {
         let Recovered { id: _, head, session, queue } = recovered;
         let now = self.now();
-        let away_s = head.away_since_ms.map_or(0, |since| unix_ms().saturating_sub(since) / 1000);
+        let away_s =
+            head.away_since_ms.map_or(0, |since| self.calendar.unix_ms().saturating_sub(since) / 1000);
         let left = |seconds: u32| now + Duration::from_secs(u64::from(seconds).saturating_sub(away_s));
         let expires = head.session_expiry_s != u32::MAX;
         let ends_at = expires.then(|| left(head.session_expiry_s));
@@ -126,28 +127,24 @@ impl Core {
             self.end_session(mqtt_session::Session::default(), &older.outbox);
         }
     }
-}
 
-/// A session as it is written down.
-pub(crate) fn head(
-    client_id: &Arc<str>,
-    owner: Option<&Identity>,
-    session_expiry_s: u32,
-    is_away: bool,
-    will: Option<&WillMessage>,
-) -> SessionHead {
-    SessionHead {
-        client_id: client_id.clone(),
-        owner: owner.map(source_of),
-        session_expiry_s,
-        away_since_ms: is_away.then(unix_ms),
-        will: will.cloned(),
+    /// A session as it is written down.
+    pub(crate) fn head(
+        &self,
+        client_id: &Arc<str>,
+        owner: Option<&Identity>,
+        session_expiry_s: u32,
+        is_away: bool,
+        will: Option<&WillMessage>,
+    ) -> SessionHead {
+        SessionHead {
+            client_id: client_id.clone(),
+            owner: owner.map(source_of),
+            session_expiry_s,
+            away_since_ms: is_away.then(|| self.calendar.unix_ms()),
+            will: will.cloned(),
+        }
     }
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What one connection has to store, and which of its bytes wait for it.

@@ -4,6 +4,7 @@ mod access;
 mod alarms;
 mod broker;
 mod bucket;
+mod calendar;
 mod certificates;
 mod client;
 mod clients;

@@ -181,6 +181,13 @@ pub struct DurabilityRules {
     pub rules: Vec<(TopicFilter, Durability)>,
 }
 
+impl DurabilityRules {
+    /// The most that any topic is promised.
+    pub(crate) fn strictest(&self) -> Durability {
+        self.rules.iter().map(|(_, durability)| *durability).fold(self.default, Durability::max)
+    }
+}
+
 /// The `$SYS` tree: the broker's own figures as retained messages.
 #[derive(Clone, Debug)]
 pub struct SysSettings {

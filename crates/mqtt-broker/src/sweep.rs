@@ -55,6 +55,7 @@ pub(crate) async fn sweep_retained(core: Arc<Core>) {
         };
         sweep.plan(at);
         tokio::select! {
+            biased;
             () = earlier => {}
             () = tokio::time::sleep_until(at.into()) => {
                 let expired = core.store.expire_retained(core.now());

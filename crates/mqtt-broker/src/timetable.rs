@@ -61,6 +61,7 @@ impl Timetable {
             match self.next_at() {
                 None => earlier.await,
                 Some(at) => tokio::select! {
+                    biased;
                     () = earlier => {}
                     () = tokio::time::sleep_until(at.into()) => {}
                 },

@@ -71,6 +71,13 @@ impl Outbound {
         self.slots.len() + self.series.len()
     }
 
+    /// Whether a message at QoS 2 is under way, in whatever state.
+    pub(crate) fn has_exactly_once(&self) -> bool {
+        let mut states = self.slots.values().map(|slot| &slot.state);
+        self.series.len() > 0
+            || states.any(|state| matches!(state, InFlight::AwaitingPubrec(_) | InFlight::AwaitingPubcomp))
+    }
+
     /// An identifier that is not in use ([MQTT-2.2.1-3], [MQTT-2.2.1-4]); `None` when all 65,535 are.
     fn free_id(&mut self) -> Option<PacketId> {
         for _ in 0..=u16::MAX {

@@ -68,6 +68,12 @@ impl Session {
         self.inbound.len()
     }
 
+    /// Whether a QoS 2 message is under way in either direction, so that both sides have to remember its identifier.
+    #[must_use]
+    pub fn has_exactly_once_under_way(&self) -> bool {
+        self.inbound.len() > 0 || self.outbound.has_exactly_once()
+    }
+
     /// Takes a message back that was sent and not acknowledged to the end before the session was stored. Calls
     /// come in the order of sending, or of the PUBRECs for those that were released.
     pub fn restore_sent(&mut self, packet_id: PacketId, delivery: Delivery, released: bool) {

@@ -80,6 +80,13 @@ impl Transaction {
         self.durability = durability;
     }
 
+    /// What leaves because of what was added has to wait as long as a message of this durability would. For the
+    /// identifiers of QoS 2: if one side forgets what an identifier stands for, a later message under it is taken for
+    /// an earlier one, and lost.
+    pub fn require(&mut self, durability: Durability) {
+        self.synced |= durability == Durability::Acked;
+    }
+
     /// Whether messages that are added now are kept at all.
     #[must_use]
     pub fn keeps_messages(&self) -> bool {
@@ -185,7 +192,7 @@ impl Transaction {
     }
 
     /// The client has released a QoS 2 message. Its PUBCOMP must not leave before this is stored: the identifier
-    /// may name another message after it.
+    /// may name another message after it, which would be taken for the same.
     pub fn released(&mut self, session: SessionId, packet_id: PacketId) {
         self.add(Change::Released(session, packet_id), 16, true);
     }

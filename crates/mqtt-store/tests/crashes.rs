@@ -85,6 +85,21 @@ fn message(topic: &str, payload: &[u8]) -> Message {
     Message::new(topic, Properties::EMPTY, payload, NO_PUBLISHER, None)
 }
 
+fn head(client: &str) -> SessionHead {
+    SessionHead {
+        client_id: client.into(),
+        owner: None,
+        session_expiry_s: 100,
+        away_since_ms: None,
+        will: None,
+    }
+}
+
+fn subscription(identifier: u32) -> Subscription {
+    let options = SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() };
+    Subscription { options, identifier: Some(identifier) }
+}
+
 /// What a store says it holds.
 fn found(store: &DurableStore) -> Model {
     let mut model = Model::default();
@@ -148,14 +163,7 @@ impl Rig {
     fn begin(&mut self, client: &str, transaction: &mut Transaction) {
         let queue = self.store.open_kept_queue(client, QueueLimits::default()).expect("a queue");
         let id = queue.session().expect("it is kept");
-        let head = SessionHead {
-            client_id: client.into(),
-            owner: None,
-            session_expiry_s: 100,
-            away_since_ms: None,
-            will: None,
-        };
-        transaction.head(id, head);
+        transaction.head(id, head(client));
         let live = Live { id, queue, in_flight: Vec::new(), received: Vec::new(), next_id: 1 };
         self.live.insert(client.to_owned(), live);
         self.model.sessions.insert(client.to_owned(), SessionModel::default());
@@ -176,8 +184,7 @@ impl Rig {
         } else {
             filters.push(filter.clone());
             filters.sort();
-            let options = SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() };
-            transaction.subscribe(id, &filter, Subscription { options, identifier: Some(7) });
+            transaction.subscribe(id, &filter, subscription(7));
         }
     }
 
@@ -401,4 +408,48 @@ fn a_missing_segment_is_damage() {
     contents.remove(&middle);
     let medium = Arc::new(SimulatedMedium::of(contents));
     assert!(matches!(DurableStore::open_inline(medium, &settings()), Err(OpenError::Damaged(_))));
+}
+
+/// Changes that undo each other within one write.
+#[test]
+fn what_is_replaced_and_ends_in_one_write_does_not_come_back_and_what_ends_and_begins_again_does() {
+    let mut rig = Rig::new(5);
+    let steps: [&dyn Fn(&mut Rig, SessionId, &mut Transaction); 3] = [
+        &|_, id, transaction| transaction.subscribe(id, "a", subscription(1)),
+        &|_, id, transaction| transaction.unsubscribe(id, "a"),
+        &|rig, _, transaction| {
+            for payload in ["x", ""] {
+                let message = message("r", payload.as_bytes());
+                let retained = Retained { message, qos: QoS::AtLeastOnce, source: None };
+                rig.store.retain_in(retained, None, transaction).expect("there is room");
+            }
+        },
+    ];
+    let run = |rig: &mut Rig, which: &[usize]| {
+        let mut transaction = Transaction::default();
+        transaction.set_durability(Durability::Periodic);
+        if rig.live.is_empty() {
+            rig.begin("client", &mut transaction);
+        }
+        let id = rig.live["client"].id;
+        which.iter().for_each(|step| steps[*step](rig, id, &mut transaction));
+        rig.store.submit(&mut transaction, None);
+        found(&open(&rig.medium.after_kill()))
+    };
+    let filters = |model: &Model| model.sessions["client"].filters.clone();
+    assert_eq!(filters(&run(&mut rig, &[0])), ["a"]);
+    assert_eq!(filters(&run(&mut rig, &[0, 1])), [""; 0]);
+    assert_eq!(filters(&run(&mut rig, &[0, 1, 0])), ["a"]);
+    assert_eq!(filters(&run(&mut rig, &[0, 1, 0, 1])), [""; 0]);
+    let first = Retained { message: message("r", b"first"), qos: QoS::AtLeastOnce, source: None };
+    rig.store.retain(first).expect("there is room");
+    assert_eq!(run(&mut rig, &[]).retained.len(), 1);
+    assert!(run(&mut rig, &[2]).retained.is_empty());
+    // A session whose head is written anew and which ends.
+    let mut transaction = Transaction::default();
+    let live = rig.live.remove("client").expect("it is live");
+    transaction.head(live.id, head("client"));
+    transaction.end(live.id);
+    rig.store.submit(&mut transaction, None);
+    assert!(found(&open(&rig.medium.after_kill())).sessions.is_empty());
 }

@@ -226,6 +226,10 @@ impl Dialogue {
             Packet::Pubrel(ack) => transaction.released(session, ack.packet_id),
             _ => {}
         }
+        if matches!(packet, Packet::Pubrec(_) | Packet::Pubrel(_)) {
+            // Which topic it was about is not remembered.
+            transaction.require(self.core.settings.durability.strictest());
+        }
     }
 
     /// Stores what was collected. What was appended to the writer from this place on leaves after that.

@@ -9,6 +9,7 @@ use mqtt_session::{
     AuthenticationMethod, Opening, PACKET_BYTES_MAX, Protocol, Refusal, Session, Step, TheirLimits,
     Violation, write_refusal,
 };
+use mqtt_store::SessionHead;
 use mqtt_topic::{Mountpoint, TopicFilter};
 use tokio::sync::oneshot;
 
@@ -21,7 +22,7 @@ use crate::clients::{HandedOver, Handle, Order, OtherUsers, Slot};
 use crate::core::Core;
 use crate::gate::Seat;
 use crate::hooks::{Authentication, Events};
-use crate::keeping::{Keeping, head};
+use crate::keeping::Keeping;
 use crate::mountpoint::reason_of;
 use crate::outbox::{InBatches, Outbox};
 use crate::timetable::Due;
@@ -287,7 +288,10 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         meter: Meter::new(limits.rates(), now),
         seat,
     };
-    let keeping = keep_arrival(core, &kept.outbox, &identity, opening.session_expiry_s, will.as_ref());
+    let remembers = protocol.session().has_exactly_once_under_way();
+    let head =
+        core.head(&kept.outbox.client_id, Some(&identity), opening.session_expiry_s, false, will.as_ref());
+    let keeping = keep_arrival(core, &kept.outbox, head, remembers);
     let mut dialogue = Dialogue {
         core: core.clone(),
         protocol,
@@ -333,22 +337,16 @@ fn in_batches(core: &Core, protocol: &Protocol, is_stored: bool) -> Option<InBat
 }
 
 /// Writes down that the client of a session that is kept is here. The CONNACK leaves after that, and after all that
-/// was submitted for the session before.
-fn keep_arrival(
-    core: &Core,
-    outbox: &Outbox,
-    identity: &Identity,
-    session_expiry_s: u32,
-    will: Option<&mqtt_session::WillMessage>,
-) -> Option<Box<Keeping>> {
+/// was submitted for the session before. While nothing can be stored, a session is served from memory, unless both
+/// sides have to remember identifiers of QoS 2: the next process would know others.
+fn keep_arrival(core: &Core, outbox: &Outbox, head: SessionHead, remembers: bool) -> Option<Box<Keeping>> {
     let session = outbox.kept?;
     let mut keeping = Box::new(Keeping::default());
-    let head = head(&outbox.client_id, Some(identity), session_expiry_s, false, will);
     keeping.transaction.head(session, head);
-    if core.keeps_now() {
+    if core.keeps_now() || remembers {
         keeping.submit(core, 0);
     } else {
-        core.submit(&mut keeping.transaction); // what is in memory can be served
+        core.submit(&mut keeping.transaction);
     }
     Some(keeping)
 }

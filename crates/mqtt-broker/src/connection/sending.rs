@@ -159,6 +159,9 @@ impl Dialogue {
                 {
                     let transaction = &mut self.keeping.get_or_insert_default().transaction;
                     transaction.sent(session, place, packet_id, receipt.0);
+                    if receipt.0 == QoS::ExactlyOnce {
+                        transaction.require(self.core.settings.durability.strictest());
+                    }
                 }
                 self.tally.packets_sent += 1;
                 self.tally.publish_sent += 1;

@@ -255,6 +255,75 @@ async fn acked_messages_survive_a_power_failure() {
     assert_eq!(returned(&house).await.1, ["safe"]);
 }
 
+/// What a client released is forgotten for good before it hears of it: otherwise the next message under the same
+/// identifier would be taken for a repetition.
+#[tokio::test(start_paused = true)]
+async fn an_identifier_that_was_released_names_a_new_message_after_a_power_failure() {
+    let medium = SimulatedMedium::new();
+    let acked = |settings: &mut Settings| settings.durability.default = Durability::Acked;
+    let house = on(&medium, acked).await;
+    let _connected = subscriber(&house).await;
+    let mut publisher = house.connect(lasting("publisher")).await;
+    publisher.publish(publish("t").payload("first").qos2(1)).await;
+    let left = medium.after_power_failure(0, false);
+    let house = on(&left, acked).await;
+    let mut publisher = house.open("back");
+    assert!(publisher.connect(lasting("publisher")).await.session_present);
+    publisher.publish(publish("t").payload("second").qos2(1)).await;
+    assert_eq!(returned(&house).await.1, ["first", "second"]);
+}
+
+/// The same the other way round: the receiver remembers an identifier that the broker must not give to another message.
+#[tokio::test(start_paused = true)]
+async fn an_identifier_that_was_sent_names_the_same_message_after_a_power_failure() {
+    let medium = SimulatedMedium::new();
+    let acked = |settings: &mut Settings| settings.durability.default = Durability::Acked;
+    let house = on(&medium, acked).await;
+    let mut peer = subscriber(&house).await;
+    let mut publisher = house.v5("publisher").await;
+    for number in 1..=2 {
+        publisher.publish(publish("t").payload(number.to_string()).qos2(number)).await;
+    }
+    let first = peer.expect_publish().await.packet_id;
+    let second = peer.expect_publish().await.packet_id;
+    peer.send(pubrec(second)).await;
+    peer.expect_pubrel(second).await;
+    peer.send(pubcomp(second)).await;
+    settle().await;
+    let house = on(&medium.after_power_failure(0, false), acked).await;
+    let mut peer = house.open("back");
+    assert!(peer.connect(lasting("subscriber")).await.session_present);
+    // The end of the second may have been forgotten, but not that the client has it.
+    peer.expect_pubrel(second).await;
+    let again = peer.expect_publish().await;
+    assert_eq!((again.packet_id, again.text()), (first, "1"));
+    peer.expect_silence().await;
+}
+
+/// The next process would send it under another identifier, and the client would take it for another message.
+#[tokio::test(start_paused = true)]
+async fn a_qos_2_message_is_not_repeated_while_its_identifier_cannot_be_stored() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let mut peer = subscriber(&house).await;
+    let mut publisher = house.v5("publisher").await;
+    publisher.publish(publish("t").payload("one").qos1(1)).await;
+    peer.receive_text("one").await;
+    peer.cut();
+    settle().await;
+    publisher.publish(publish("t").payload("two").qos2(2)).await;
+    medium.set_faults(Faults { write_fails: true, ..Faults::default() });
+    for number in 0..2 {
+        let mut peer = house.open(&format!("back {number}"));
+        peer.send(lasting("subscriber")).await;
+        while let Some(packet) = peer.expect_packet_or_closed().await {
+            assert!(!matches!(packet.packet(), Packet::Publish(_)), "{packet:?}");
+        }
+    }
+    let (house, _) = killed(&medium).await;
+    assert_eq!(returned(&house).await.1, ["two"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_is_acknowledged_on_a_full_medium_and_the_rest_is_served() {
     let medium = SimulatedMedium::new();

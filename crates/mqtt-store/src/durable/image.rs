@@ -127,6 +127,10 @@ impl Image {
     }
 
     /// Takes a change over. What has to be written for it, if anything.
+    ///
+    /// Whatever can be replaced (a head, a subscription, a retained message) may have an earlier record that was
+    /// written, although the latest was not: its end is written in any case. Only messages, which have a place of their
+    /// own, go without a trace.
     pub(crate) fn apply<'c>(
         &mut self,
         change: &'c Change,
@@ -144,8 +148,9 @@ impl Image {
                 Some(Pending::Head(session))
             }
             Change::End(session) => {
-                let written = self.end(session.0.get())?;
-                written.then_some(Pending::Delta(Record::End { session: session.0.get() }))
+                let session = session.0.get();
+                self.end(session)?;
+                Some(Pending::Delta(Record::End { session }))
             }
             Change::Subscribe(session, filter, subscription) => {
                 let session = session.0.get();
@@ -154,8 +159,8 @@ impl Image {
             }
             Change::Unsubscribe(session, filter) => {
                 let session = session.0.get();
-                let (_, at) = self.sessions.get_mut(&session)?.subscriptions.remove(filter)?;
-                (at != 0).then_some(Pending::Delta(Record::Unsubscribe { session, filter }))
+                self.sessions.get_mut(&session)?.subscriptions.remove(filter)?;
+                Some(Pending::Delta(Record::Unsubscribe { session, filter }))
             }
             Change::Enqueue { session, place, hop, message } => {
                 let session = session.0.get();
@@ -181,8 +186,8 @@ impl Image {
             }
             Change::Released(session, packet_id) => {
                 let (session, packet_id) = (session.0.get(), packet_id.get());
-                let at = self.sessions.get_mut(&session)?.received.remove(&packet_id)?;
-                (at != 0).then_some(Pending::Delta(Record::Released { session, packet_id, count: 1 }))
+                self.sessions.get_mut(&session)?.received.remove(&packet_id)?;
+                Some(Pending::Delta(Record::Released { session, packet_id, count: 1 }))
             }
             Change::Retain { message, qos, publisher, version } => {
                 if !self.is_latest(message.topic(), *version) {
@@ -203,9 +208,8 @@ impl Image {
                 if !self.is_latest(topic, *version) {
                     return None;
                 }
-                let written = self.clear(topic, *version)?;
-                let record = Record::Cleared { topic, version: *version };
-                written.then_some(Pending::Delta(record))
+                self.clear(topic, *version)?;
+                Some(Pending::Delta(Record::Cleared { topic, version: *version }))
             }
         }
     }
@@ -291,16 +295,15 @@ impl Image {
         }
     }
 
-    /// Ends a session. Whether it stood anywhere; `None` if it is not known.
-    fn end(&mut self, session: u64) -> Option<bool> {
+    /// Ends a session; `None` if it is not known.
+    fn end(&mut self, session: u64) -> Option<()> {
         let image = self.sessions.remove(&session)?;
         for entry in image.entries.values() {
             self.forget_entry(entry);
         }
         let small = image.subscriptions.len() + image.received.len() + usize::from(image.head_at != 0);
         self.live_bytes = self.live_bytes.saturating_sub(small as u64 * SMALL_BYTES);
-        let subscribed = image.subscriptions.values().any(|(_, at)| *at != 0);
-        Some(image.head_at != 0 || subscribed || image.entries.values().any(|entry| entry.at != 0))
+        Some(())
     }
 
     fn is_latest(&self, topic: &str, version: u64) -> bool {
@@ -324,7 +327,7 @@ impl Image {
         self.release_body(old.body);
     }
 
-    fn clear(&mut self, topic: &str, version: u64) -> Option<bool> {
+    fn clear(&mut self, topic: &str, version: u64) -> Option<()> {
         self.last_version = self.last_version.max(version);
         if self.cleared.len() >= CLEARED_MAX {
             self.cleared = HashMap::new(); // what came too late came long ago
@@ -332,12 +335,13 @@ impl Image {
         self.cleared.insert(topic.into(), version);
         let old = self.retained.remove(topic)?;
         self.forget_retained(&old);
-        Some(old.at != 0)
+        Some(())
     }
 
     /// Appends a record to a frame, unless what it stands for is gone or written already.
     pub(crate) fn write(&mut self, pending: &Pending<'_>, frame: &mut Frame, wall: &Wall) {
         match *pending {
+            Pending::Delta(record) if self.is_there_again(&record) => {}
             Pending::Delta(record) => frame.append_delta(&record),
             Pending::Body(body) => {
                 if let Some(image) = self.bodies.get_mut(&body.id) {
@@ -357,6 +361,21 @@ impl Image {
                 }
             }
             Pending::Retained(topic) => self.write_retained(topic, frame, wall),
+        }
+    }
+
+    /// Whether what a record says the end of has come back in the same write, where its own record says all.
+    fn is_there_again(&self, end: &Record<'_>) -> bool {
+        let session = |session: u64| self.sessions.get(&session);
+        match *end {
+            Record::Unsubscribe { session: id, filter } => {
+                session(id).is_some_and(|image| image.subscriptions.contains_key(filter))
+            }
+            Record::Released { session: id, packet_id, .. } => {
+                session(id).is_some_and(|image| image.received.contains_key(&packet_id))
+            }
+            Record::Cleared { topic, .. } => self.retained.contains_key(topic),
+            _ => false,
         }
     }
 
