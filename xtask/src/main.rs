@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask ci`, `layers`, `tidy`, `conformance`, `interop`, `instructions`, `compare` and `torture`.
+//! The project's own commands: `cargo xtask ci`, `layers`, `tidy`, `conformance`, `interop`, `instructions`, `compare`, `simulate` and `torture`.
 #![expect(clippy::print_stdout, reason = "a command-line program speaks through its standard output")]
 
 mod args;
@@ -11,6 +11,7 @@ mod layers;
 mod process;
 mod report;
 mod rust_source;
+mod simulate;
 mod tidy;
 mod torture;
 mod workspace;
@@ -33,8 +34,10 @@ cargo xtask <command>
   compare [--peer NAME=PATH]... [--only SCENARIO]... [--runs N] [--seconds N] [--patience SECONDS] [--quick] [--binary FILE]
           [--stresser FILE] [--stresser-runs N] [--out DIR]
                                    the same load against Martlet and other brokers; writes docs/benchmarks
-  torture [--minutes N] [--seed N] [--binary FILE]
-                                   kills the release binary again and again and counts what its clients lose
+  simulate [--seed N] [--seeds N] [--steps N]
+                                   broker, store and clients in one process, each run decided by a seed
+  torture [--minutes N] [--mode memory|periodic|acked] [--seed N] [--binary FILE]
+                                   kills the release binary again and again, on a disk that fails, and counts what its clients lose
   compare --render                 writes the page and charts of docs/benchmarks again from the figures there";
 
 /// What a command has to say when it ends: whether all was well, or why it could not run.
@@ -65,6 +68,7 @@ fn run(mut args: Args) -> CommandResult {
         "interop" => interop::command(&workspace, args),
         "instructions" => instructions::command(&workspace, args),
         "compare" => compare::command(&workspace, args),
+        "simulate" => simulate::command(&workspace, args),
         "torture" => torture::command(&workspace, args),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -414,7 +414,8 @@ fn a_missing_segment_is_damage() {
 #[test]
 fn what_is_replaced_and_ends_in_one_write_does_not_come_back_and_what_ends_and_begins_again_does() {
     let mut rig = Rig::new(5);
-    let steps: [&dyn Fn(&mut Rig, SessionId, &mut Transaction); 3] = [
+    type Step<'a> = &'a dyn Fn(&mut Rig, SessionId, &mut Transaction);
+    let steps: [Step<'_>; 3] = [
         &|_, id, transaction| transaction.subscribe(id, "a", subscription(1)),
         &|_, id, transaction| transaction.unsubscribe(id, "a"),
         &|rig, _, transaction| {

@@ -1,13 +1,16 @@
-//! `cargo xtask torture`: the real broker is killed again and again while clients count what arrives.
+//! `cargo xtask torture`: the real broker is killed again and again, on a disk that fails, while clients count what
+//! arrives.
 
+mod broker;
+mod mortal;
 mod publisher;
 mod subscriber;
+mod verdict;
 mod wire;
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,14 +18,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::CommandResult;
 use crate::args::Args;
 use crate::workspace::Workspace;
+use broker::{Broker, Life, Plan, build_faults};
+use mortal::Mortal;
 use publisher::{Progress, Publisher, topic};
-use subscriber::Subscriber;
+use subscriber::{Group, Subscriber};
 use wire::{Link, Packet};
 
 const FAULTS_SHOWN: usize = 40;
 const PUBLISHERS: usize = 4;
 const RETRY: Duration = Duration::from_millis(5);
-const START_LIMIT: Duration = Duration::from_secs(30);
 const DRAIN_LIMIT: Duration = Duration::from_secs(60);
 const RETAINED_LIMIT: Duration = Duration::from_secs(10);
 /// How long the broker lives between two kills, in milliseconds.
@@ -32,10 +36,41 @@ const AWAY: Duration = Duration::from_millis(700);
 /// The run within CI.
 const SHORT: Duration = Duration::from_secs(25);
 
-/// Where the broker is and how long any one connection may last.
+/// What the broker promises with an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Memory,
+    Periodic,
+    Acked,
+}
+
+impl Mode {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "memory" => Ok(Self::Memory),
+            "periodic" => Ok(Self::Periodic),
+            "acked" => Ok(Self::Acked),
+            other => Err(format!("--mode {other}: it can be memory, periodic or acked")),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Periodic => "periodic",
+            Self::Acked => "acked",
+        }
+    }
+}
+
+/// Where the broker is and what can be expected of it.
 struct Place {
     address: SocketAddr,
+    /// How long any one connection may last.
     limit: Duration,
+    /// Whether its disk may be full or fail, so that it may refuse messages.
+    can_fail: bool,
+    mode: Mode,
 }
 
 pub(crate) fn command(workspace: &Workspace, mut args: Args) -> CommandResult {
@@ -48,31 +83,48 @@ pub(crate) fn command(workspace: &Workspace, mut args: Args) -> CommandResult {
     }
     let seed = args.value("--seed")?.map(|text| text.parse().map_err(|_| "--seed needs a number"));
     let seed = seed.transpose()?.unwrap_or_else(clock_seed);
+    let mode = args.value("--mode")?.map_or(Ok(Mode::Periodic), |text| Mode::parse(&text))?;
     let binary =
         args.value("--binary")?.map(std::path::absolute).transpose().map_err(|error| error.to_string())?;
     args.finish()?;
     let binary = binary.unwrap_or_else(|| workspace.target.join("release/martlet"));
-    torture(workspace, &binary, Duration::from_secs_f64(minutes * 60.0), seed).map(|faults| faults == 0)
+    let time = Duration::from_secs_f64(minutes * 60.0);
+    torture(workspace, &binary, time, seed, mode).map(|faults| faults == 0)
 }
 
-/// The short run of CI against the release build.
+/// The short run of CI against the release build: half of it each in the two modes that outlive the process.
 pub(crate) fn run(workspace: &Workspace) -> CommandResult {
     let binary = workspace.target.join("release/martlet");
-    torture(workspace, &binary, SHORT, clock_seed()).map(|faults| faults == 0)
+    let seed = clock_seed();
+    let mut faults = 0;
+    for mode in [Mode::Periodic, Mode::Acked] {
+        faults += torture(workspace, &binary, SHORT / 2, seed, mode)?;
+    }
+    Ok(faults == 0)
 }
 
 /// Runs and prints the verdict; returns how many faults there were.
-fn torture(workspace: &Workspace, binary: &Path, time: Duration, seed: u64) -> Result<usize, String> {
-    println!("torture: seed {seed}, {} s", time.as_secs());
-    let folder = workspace.target.join("torture").join(seed.to_string());
+fn torture(
+    workspace: &Workspace,
+    binary: &Path,
+    time: Duration,
+    seed: u64,
+    mode: Mode,
+) -> Result<usize, String> {
+    println!("torture: seed {seed}, {}, {} s", mode.name(), time.as_secs());
+    let folder = workspace.target.join("torture").join(format!("{seed}-{}", mode.name()));
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut broker = Broker::start(binary, &folder, None)?;
-    let place = Place { address: broker.address, limit: time + DRAIN_LIMIT };
+    let plan = plan(binary, &folder, seed, mode)?;
+    let mut broker = Broker::start(plan)?;
+    let limit = time + DRAIN_LIMIT;
+    let place = Place { address: broker.address, limit, can_fail: broker.can_fail(), mode };
     let progress: Vec<Progress> = (0..PUBLISHERS).map(|_| Progress::default()).collect();
-    let subscribers = subscribers(&place)?;
+    let groups = [Group::new("present"), Group::new("often-away"), Group::shared("shared")];
+    let subscribers = subscribers(&place, &groups)?;
     let (running, publishing) = (AtomicBool::new(true), AtomicBool::new(true));
-    let (kills, faults) = thread::scope(|scope| {
+    let mortal = Mortal::new(&place);
+    let (counts, mut faults) = thread::scope(|scope| {
         let (place, running, publishing, progress) = (&place, &running, &publishing, &progress);
         let publishers: Vec<_> = (0..PUBLISHERS)
             .map(|at| scope.spawn(move || Publisher::new(at, place, &progress[at]).run(running, DRAIN_LIMIT)))
@@ -81,20 +133,31 @@ fn torture(workspace: &Workspace, binary: &Path, time: Duration, seed: u64) -> R
             .into_iter()
             .map(|one| scope.spawn(move || one.run(publishing, progress, DRAIN_LIMIT)))
             .collect();
+        let mortal = scope.spawn(|| mortal.run(running));
         let mut faults = Vec::new();
-        let kills = kill_again_and_again(&mut broker, time, seed, place, progress, &mut faults);
+        let counts = kill_again_and_again(&mut broker, time, seed, place, progress, &mut faults);
         running.store(false, Ordering::SeqCst);
+        let died = mortal.join().expect("a client that dies does not panic");
         faults.extend(publishers.into_iter().flat_map(|one| one.join().expect("a publisher does not panic")));
+        groups.iter().for_each(|group| group.expect_wills(&died));
         publishing.store(false, Ordering::SeqCst);
         faults
             .extend(subscribers.into_iter().flat_map(|one| one.join().expect("a subscriber does not panic")));
-        (kills, faults)
+        (counts, faults)
     });
+    let counts = counts?;
+    faults.extend(groups.iter().flat_map(|group| group.verdict(&place, &progress, &counts.sent_before)));
+    faults.extend(verdict::check(&mut broker, &place, &progress)?);
     let sent: u64 = progress.iter().map(|one| one.sent.load(Ordering::SeqCst)).sum();
-    let kills = kills?;
+    let refused: usize = progress.iter().map(|one| one.refused.lock().expect("nobody panicked").len()).sum();
     drop(broker);
     faults.iter().take(FAULTS_SHOWN).for_each(|fault| println!("torture: {fault}"));
-    println!("torture: seed {seed}: {kills} kills, {sent} messages, {} faults", faults.len());
+    let (kills, powers) = (counts.kills, counts.power_failures);
+    println!(
+        "torture: seed {seed}, {}: {kills} kills, {powers} of them power failures, {sent} messages, {refused} refused, {} faults",
+        mode.name(),
+        faults.len()
+    );
     if faults.is_empty() {
         let _ = fs::remove_dir_all(&folder);
     } else {
@@ -103,16 +166,40 @@ fn torture(workspace: &Workspace, binary: &Path, time: Duration, seed: u64) -> R
     Ok(faults.len())
 }
 
-/// Two sessions that subscribe before anything is published: one always there, one often away.
-fn subscribers(place: &Place) -> Result<Vec<Subscriber<'_>>, String> {
-    let all = [("present", Duration::ZERO), ("often-away", AWAY)];
+fn plan(binary: &Path, folder: &Path, seed: u64, mode: Mode) -> Result<Plan, String> {
+    let (binary, folder): (PathBuf, PathBuf) = (binary.to_owned(), folder.to_owned());
+    let faults = build_faults(&folder)?;
+    Ok(Plan { binary, folder, mode, seed, faults })
+}
+
+/// Sessions that subscribe before anything is published: one always there, one often away, and two that share.
+fn subscribers<'a>(place: &'a Place, groups: &'a [Group; 3]) -> Result<Vec<Subscriber<'a>>, String> {
+    let [present, often_away, shared] = groups;
+    let all = [
+        ("present", present, Duration::ZERO),
+        ("often-away", often_away, AWAY),
+        ("shared-1", shared, Duration::ZERO),
+        ("shared-2", shared, AWAY),
+    ];
     all.into_iter()
-        .map(|(name, away)| {
+        .map(|(name, group, away)| {
             let (mut link, _) = Link::open(place.address, name, false).map_err(|error| error.to_string())?;
-            link.subscribe("torture/#").map_err(|error| error.to_string())?;
-            Ok(Subscriber::new(name.to_owned(), place, away, PUBLISHERS))
+            group
+                .filters()
+                .iter()
+                .try_for_each(|filter| link.subscribe(filter))
+                .map_err(|error| error.to_string())?;
+            Ok(Subscriber::new(name.to_owned(), place, away, group))
         })
         .collect()
+}
+
+/// What was done to the broker.
+struct Counts {
+    kills: u64,
+    power_failures: u64,
+    /// What each publisher had sent before the last kill.
+    sent_before: Vec<u64>,
 }
 
 fn kill_again_and_again(
@@ -122,23 +209,34 @@ fn kill_again_and_again(
     place: &Place,
     progress: &[Progress],
     faults: &mut Vec<String>,
-) -> Result<u64, String> {
+) -> Result<Counts, String> {
     let end = Instant::now() + time;
     let mut random = Random(seed);
-    let mut kills = 0;
+    let mut counts = Counts { kills: 0, power_failures: 0, sent_before: Vec::new() };
+    let of_all = |count: &dyn Fn(&Progress) -> u64| progress.iter().map(count).collect::<Vec<u64>>();
+    // Until every publisher got an answer, nobody was promised anything.
+    while of_all(&|one| one.answered.load(Ordering::SeqCst)).contains(&0) && Instant::now() < end {
+        thread::sleep(RETRY);
+    }
     while Instant::now() < end {
         thread::sleep(Duration::from_millis(LIFE_MIN_MILLIS + random.below(LIFE_SPREAD_MILLIS)));
-        let load = |one: &Progress| one.retained_acknowledged.load(Ordering::SeqCst);
-        let acknowledged: Vec<u64> = progress.iter().map(load).collect();
-        broker.restart()?;
-        kills += 1;
-        faults.extend(
-            retained_faults(place, progress, &acknowledged)
-                .into_iter()
-                .map(|fault| format!("after kill {kills}: {fault}")),
-        );
+        let has_faults = broker.can_fail() && random.below(2) == 0;
+        let loses_power = broker.can_fail() && place.mode == Mode::Acked && random.below(3) == 0;
+        let acknowledged = of_all(&|one| one.retained_acknowledged.load(Ordering::SeqCst));
+        counts.kills += 1;
+        counts.power_failures += u64::from(loses_power);
+        broker.kill()?;
+        counts.sent_before = of_all(&|one| one.sent.load(Ordering::SeqCst));
+        broker.restart(Life { number: counts.kills, has_faults }, loses_power)?;
+        if place.mode != Mode::Memory {
+            let found = retained_faults(place, progress, &acknowledged);
+            faults.extend(found.into_iter().map(|fault| format!("after kill {}: {fault}", counts.kills)));
+        }
     }
-    Ok(kills)
+    // The last life is a good one: what waits can be stored.
+    broker.restart(Life { number: counts.kills + 1, has_faults: false }, false)?;
+    counts.sent_before = of_all(&|one| one.sent.load(Ordering::SeqCst));
+    Ok(counts)
 }
 
 /// Each retained value must be the last acknowledged before the kill, or a later one that was sent.
@@ -173,68 +271,6 @@ fn retained_values(place: &Place, acknowledged: &[u64]) -> std::io::Result<Vec<u
         values.push(value);
     }
     Ok(values)
-}
-
-/// The broker under torture; dropping it kills it.
-struct Broker {
-    child: Child,
-    binary: PathBuf,
-    folder: PathBuf,
-    address: SocketAddr,
-}
-
-impl Broker {
-    fn start(binary: &Path, folder: &Path, address: Option<SocketAddr>) -> Result<Self, String> {
-        let addresses = folder.join("addresses");
-        let _ = fs::remove_file(&addresses);
-        let listen = address.map_or("tcp://127.0.0.1:0".to_owned(), |address| format!("tcp://{address}"));
-        let log = File::options().create(true).append(true).open(folder.join("broker.log"));
-        let log = log.map_err(|error| error.to_string())?;
-        let err = log.try_clone().map_err(|error| error.to_string())?;
-        let mut command = Command::new(binary);
-        command.args(["serve", "--listen", &listen, "--data-dir"]).arg(folder.join("data"));
-        command.arg("--print-addresses").arg(&addresses).current_dir(folder);
-        let child = command.stdin(Stdio::null()).stdout(log).stderr(err).spawn();
-        let mut child = child.map_err(|error| format!("{}: {error}", binary.display()))?;
-        match wait_for_address(&mut child, &addresses) {
-            Ok(address) => Ok(Self { child, binary: binary.to_owned(), folder: folder.to_owned(), address }),
-            Err(reason) => {
-                let _ = child.kill();
-                let _ = child.wait();
-                Err(format!("{reason}; see {}", folder.join("broker.log").display()))
-            }
-        }
-    }
-
-    /// SIGKILL, then the same again on the same port and data.
-    fn restart(&mut self) -> Result<(), String> {
-        self.child.kill().and_then(|()| self.child.wait()).map_err(|error| error.to_string())?;
-        *self = Self::start(&self.binary, &self.folder, Some(self.address))?;
-        Ok(())
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn wait_for_address(child: &mut Child, file: &Path) -> Result<SocketAddr, String> {
-    let end = Instant::now() + START_LIMIT;
-    while Instant::now() < end {
-        let text = fs::read_to_string(file).unwrap_or_default();
-        if let Some((line, _)) = text.split_once('\n') {
-            let address = line.trim().trim_start_matches("tcp://");
-            return address.parse().map_err(|_| format!("`{line}` is no address"));
-        }
-        if let Ok(Some(status)) = child.try_wait() {
-            return Err(format!("the broker ended at once with {status}"));
-        }
-        thread::sleep(RETRY);
-    }
-    Err(format!("the broker did not listen within {} s", START_LIMIT.as_secs()))
 }
 
 /// Splitmix64: the same kills for the same seed.

@@ -1,7 +1,8 @@
 //! A client that publishes numbers in order and sends again what was not acknowledged, as the standard wants it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Every so many messages one is retained.
 const RETAIN_EVERY: u64 = 8;
 
+/// Quota exceeded: what a broker says that cannot store a message.
+const QUOTA: u8 = 0x97;
 /// Packet identifier not found.
 const NOT_FOUND: u8 = 0x92;
 
@@ -25,6 +28,10 @@ pub(super) struct Progress {
     pub(super) sent: AtomicU64,
     pub(super) retained_sent: AtomicU64,
     pub(super) retained_acknowledged: AtomicU64,
+    /// How many were acknowledged.
+    pub(super) answered: AtomicU64,
+    /// Numbers that the broker refused to take, because its disk was full or had failed.
+    pub(super) refused: Mutex<BTreeSet<u64>>,
 }
 
 struct Inflight {
@@ -136,6 +143,11 @@ impl<'a> Publisher<'a> {
         };
         // A PUBCOMP that the kill swallowed: the identifier is free, which is no error during recovery.
         let recovered = kind == PUBCOMP && reason == NOT_FOUND && self.inflight[at].recovering;
+        if reason == QUOTA && self.place.can_fail && kind != PUBCOMP {
+            let refused = self.inflight.remove(at).expect("it was found");
+            self.progress.refused.lock().expect("nobody panicked").insert(refused.number);
+            return Ok(());
+        }
         if reason >= 0x80 && !recovered {
             let number = self.inflight[at].number;
             faults.push(format!("publisher {}: message {number} was answered with {reason:#04x}", self.at));
@@ -146,8 +158,11 @@ impl<'a> Publisher<'a> {
         }
         if matches!(kind, PUBACK | PUBREC | PUBCOMP)
             && let Some(done) = self.inflight.remove(at)
-            && is_retained(done.number)
         {
+            self.progress.answered.fetch_add(1, Ordering::SeqCst);
+            if !is_retained(done.number) {
+                return Ok(());
+            }
             self.progress.retained_acknowledged.fetch_max(done.number, Ordering::SeqCst);
         }
         Ok(())

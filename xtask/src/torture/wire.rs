@@ -46,12 +46,25 @@ pub(super) struct Link {
 impl Link {
     /// Connects and says what CONNACK said of the session.
     pub(super) fn open(address: SocketAddr, client: &str, clean: bool) -> io::Result<(Self, bool)> {
+        Self::admitted(address, &connect(client, clean, None))
+    }
+
+    /// The same with a will at QoS 1, in a session that lasts.
+    pub(super) fn open_with_will(
+        address: SocketAddr,
+        client: &str,
+        will: &(&str, String),
+    ) -> io::Result<Self> {
+        Self::admitted(address, &connect(client, false, Some(will))).map(|(link, _)| link)
+    }
+
+    fn admitted(address: SocketAddr, connect: &[u8]) -> io::Result<(Self, bool)> {
         let stream = TcpStream::connect_timeout(&address, CONNECT_LIMIT)?;
         stream.set_read_timeout(Some(POLL))?;
         stream.set_write_timeout(Some(IO_LIMIT))?;
         stream.set_nodelay(true)?;
         let mut link = Self { stream, unread: Vec::new() };
-        link.send(&connect(client, clean))?;
+        link.send(connect)?;
         match link.expect()? {
             Packet::Connack { session_present, reason: 0 } => Ok((link, session_present)),
             other => Err(io::Error::other(format!("no CONNACK but {other:?}"))),
@@ -98,13 +111,19 @@ impl Link {
     }
 }
 
-fn connect(client: &str, clean: bool) -> Vec<u8> {
+fn connect(client: &str, clean: bool, will: Option<&(&str, String)>) -> Vec<u8> {
     let mut body = Vec::new();
     text(&mut body, "MQTT");
-    body.extend_from_slice(&[5, if clean { 2 } else { 0 }, 0, 0, 5, 0x11]);
+    let flags = if clean { 2 } else { 0 } | if will.is_some() { 0b1100 } else { 0 };
+    body.extend_from_slice(&[5, flags, 0, 0, 5, 0x11]);
     let expiry = if clean { 0 } else { SESSION_EXPIRY_SECONDS };
     body.extend_from_slice(&expiry.to_be_bytes());
     text(&mut body, client);
+    if let Some((topic, payload)) = will {
+        body.push(0);
+        text(&mut body, topic);
+        text(&mut body, payload);
+    }
     packet(0x10, &body)
 }
 

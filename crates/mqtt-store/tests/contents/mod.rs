@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mqtt_codec::{PacketId, Properties, PropertiesBuf, Property, QoS, RetainHandling, SubscriptionOptions};
 use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER, Subscription, WillMessage};
-use mqtt_store::durable::{Wall, export};
+use mqtt_store::durable::{Directory, Wall, export};
 use mqtt_store::{
     Durability, DurableSettings, DurableStore, Journal, Pushed, Queue, QueueLimits, Retained, RetainedLimits,
     SessionHead, Source, Store, Transaction, WriteSettings,
@@ -81,7 +81,8 @@ fn id(id: u16) -> PacketId {
 /// Fills an empty directory.
 pub(crate) fn fill(path: &Path) {
     let settings = settings();
-    let store = DurableStore::open(path, &settings, |_| {}).expect("an empty directory");
+    let medium = Arc::new(Directory::open(path).expect("a directory"));
+    let store = DurableStore::open_inline(medium, &settings).expect("it is empty");
     let expires_at = settings.wall.to_instant(LATER_MS);
     let mut transaction = Transaction::default();
     transaction.set_durability(Durability::Acked);
@@ -110,8 +111,20 @@ pub(crate) fn fill(path: &Path) {
     transaction.subscribe(away_id, "$share/g/#", Subscription { options, identifier: None });
     transaction.received(away_id, id(1));
     transaction.received(away_id, id(65_535));
+    // What is gone in the end leaves records as well.
+    transaction.subscribe(away_id, "gone/#", Subscription { options, identifier: None });
+    transaction.received(away_id, id(7));
+    let ended = begin(&store, "ended", None, &mut transaction).session().expect("it is kept");
+    let cleared = |payload| message("r/gone", payload, Properties::EMPTY, None);
+    store.retain_in(of(cleared(b"x"), None), None, &mut transaction).expect("there is room");
+    store.submit(&mut transaction, None);
+    transaction.unsubscribe(away_id, "gone/#");
+    transaction.released(away_id, id(7));
+    transaction.end(ended);
+    store.retain_in(of(cleared(b""), None), None, &mut transaction).expect("there is room");
+    store.submit(&mut transaction, None);
 
-    for number in 0_u8..5 {
+    for number in 0_u8..6 {
         let payload = [b"payload ", &[number, 255][..]].concat();
         let expires_at = expires_at.filter(|_| number == 4);
         let message = message(&format!("a/{number}"), &payload, everything, expires_at);
@@ -122,35 +135,33 @@ pub(crate) fn fill(path: &Path) {
             assert_eq!(queue.push_in(delivery, &mut transaction), Pushed::Queued);
         }
     }
+    store.submit(&mut transaction, None);
     // Sent 300, 2, and the client has 300: it is repeated after 2.
     for packet_id in [300, 2] {
         let place = away.pop().expect("it waits").hop.place;
         transaction.sent(away_id, place, id(packet_id), QoS::ExactlyOnce);
     }
+    store.submit(&mut transaction, None);
     transaction.pubrec(away_id, id(300));
     let online_id = online.session().expect("it is kept");
-    let place = online.pop().expect("it waits").hop.place;
-    transaction.sent(online_id, place, id(9), QoS::AtLeastOnce);
+    for packet_id in [8, 9] {
+        let place = online.pop().expect("it waits").hop.place;
+        transaction.sent(online_id, place, id(packet_id), QoS::AtLeastOnce);
+    }
+    store.submit(&mut transaction, None);
+    transaction.settled(online_id, id(8));
 
-    let kept = Retained {
-        message: message("r/1", b"kept", Properties::EMPTY, None),
-        qos: QoS::AtLeastOnce,
-        source: None,
-    };
-    let published = Retained {
-        message: message("r/2", b"", everything, expires_at),
-        qos: QoS::AtMostOnce,
-        source: Some(Arc::new(source("publisher"))),
-    };
-    let published = Retained {
-        message: message("r/2", b"\xff", published.message.properties(), expires_at),
-        ..published
-    };
+    let kept = of(message("r/1", b"kept", Properties::EMPTY, None), None);
+    let published = of(message("r/2", b"\xff", everything, expires_at), Some(source("publisher")));
     for retained in [kept, published] {
         store.retain_in(retained, None, &mut transaction).expect("there is room");
     }
     store.submit(&mut transaction, None);
     store.close();
+}
+
+fn of(message: Message, source: Option<Source>) -> Retained {
+    Retained { message, qos: QoS::AtLeastOnce, source: source.map(Arc::new) }
 }
 
 fn begin(
