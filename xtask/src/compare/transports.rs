@@ -1,5 +1,7 @@
 //! The same load over other transports than TCP: how each broker is told to listen there.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -61,7 +63,10 @@ pub(super) fn certify(folder: &Path) -> Result<(), String> {
          -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=IP:127.0.0.1",
     ));
     command.args(["-keyout", KEY, "-out", CERTIFICATE]);
-    process::output(&mut command).map(drop)
+    process::output(&mut command)?;
+    // Some brokers give up their rights before they read it.
+    let readable = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(folder.join(KEY), readable).map_err(|error| error.to_string())
 }
 
 /// What it takes to start this broker with this transport; `None` if it has not got it, or not with its own program.
@@ -92,7 +97,12 @@ fn martlet(over: Over, place: &Place<'_>) -> Launch {
 }
 
 fn mosquitto(over: Over, place: &Place<'_>) -> Launch {
-    let mut config = format!("listener {} 127.0.0.1\n", place.port);
+    let mut config = String::new();
+    if over.is_websocket() {
+        // It does not count listeners with WebSocket, and ends if it has no others.
+        config += &format!("listener {} 127.0.0.1\n", place.other_ports[0]);
+    }
+    config += &format!("listener {} 127.0.0.1\n", place.port);
     if over.is_websocket() {
         config += "protocol websockets\n";
     }
