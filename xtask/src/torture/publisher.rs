@@ -32,6 +32,8 @@ pub(super) struct Progress {
     pub(super) answered: AtomicU64,
     /// Numbers that the broker refused to take, because its disk was full or had failed.
     pub(super) refused: Mutex<BTreeSet<u64>>,
+    /// Numbers that were sent again: their refusal may have been lost with the connection, so they may come late.
+    pub(super) repeated: Mutex<BTreeSet<u64>>,
 }
 
 struct Inflight {
@@ -96,6 +98,10 @@ impl<'a> Publisher<'a> {
     ) -> io::Result<()> {
         for one in &mut self.inflight {
             one.recovering = one.released;
+        }
+        if self.place.can_fail {
+            let mut repeated = self.progress.repeated.lock().expect("nobody panicked");
+            repeated.extend(self.inflight.iter().map(|one| one.number));
         }
         for one in &self.inflight {
             link.send(&self.again(one))?;

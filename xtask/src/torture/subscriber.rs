@@ -83,7 +83,7 @@ impl Group {
         self.faults.lock().expect("nobody panicked").push(fault);
     }
 
-    fn deliver(&self, mode: Mode, topic: &str, payload: &str) {
+    fn deliver(&self, mode: Mode, progress: &[Progress], topic: &str, payload: &str) {
         let Ok(number) = payload.parse() else {
             return self.fault(format!("unexpected `{payload}` on {topic}"));
         };
@@ -97,9 +97,12 @@ impl Group {
             return self.fault(format!("unexpected topic {topic}"));
         };
         // Members of a group are not in step, and what is in memory only is published again after a kill.
+        let is_new = !received.numbers.contains(&number);
+        let may_be_late = || {
+            self.is_shared || progress[publisher].repeated.lock().expect("nobody panicked").contains(&number)
+        };
         let fault = received.take(number, qos(publisher));
-        let is_known = fault.as_ref().is_some_and(|fault| fault.contains("twice"));
-        if let Some(fault) = fault.filter(|_| if is_known { mode != Mode::Memory } else { !self.is_shared }) {
+        if let Some(fault) = fault.filter(|_| if is_new { !may_be_late() } else { mode != Mode::Memory }) {
             self.fault(format!("publisher {publisher}: {fault}"));
         }
     }
@@ -181,8 +184,7 @@ impl<'a> Subscriber<'a> {
             };
             lost += u32::from(!present);
             let limit = end.unwrap_or_else(|| Instant::now() + self.place.limit);
-            let _ = self.converse(link, publishing, progress, limit);
-            if !publishing.load(Ordering::SeqCst) && self.group.is_complete(progress) {
+            if let Ok(true) = self.converse(link, publishing, progress, limit) {
                 break;
             }
             if publishing.load(Ordering::SeqCst) {
@@ -192,37 +194,39 @@ impl<'a> Subscriber<'a> {
         (lost > 0).then(|| format!("{}: the session was not present, {lost} times", self.name))
     }
 
+    /// Whether everything was there and nothing more came, so that nothing is left to be acknowledged.
     fn converse(
         &mut self,
         mut link: Link,
         publishing: &AtomicBool,
         progress: &[Progress],
         limit: Instant,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let mut complete_since: Option<Instant> = None;
         while Instant::now() < limit {
             if let Some(packet) = link.poll()? {
-                self.take(&mut link, packet)?;
+                self.take(&mut link, progress, packet)?;
             } else if !publishing.load(Ordering::SeqCst)
                 && self.group.is_complete(progress)
                 && complete_since.get_or_insert_with(Instant::now).elapsed() > LINGER
             {
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
-    fn take(&mut self, link: &mut Link, packet: Packet) -> io::Result<()> {
+    /// Answers a packet.
+    fn take(&mut self, link: &mut Link, progress: &[Progress], packet: Packet) -> io::Result<()> {
         match packet {
             Packet::Publish { topic, id, qos: 2, payload, .. } => {
                 if self.unreleased.insert(id) {
-                    self.group.deliver(self.place.mode, &topic, &payload);
+                    self.group.deliver(self.place.mode, progress, &topic, &payload);
                 }
                 link.send(&wire::ack(PUBREC, id))
             }
             Packet::Publish { topic, id, payload, .. } => {
-                self.group.deliver(self.place.mode, &topic, &payload);
+                self.group.deliver(self.place.mode, progress, &topic, &payload);
                 link.send(&wire::ack(PUBACK, id))
             }
             Packet::Ack { kind: PUBREL, id, .. } => {
