@@ -23,33 +23,42 @@ async fn client(broker: &Broker) -> Result<(Client, bool), Box<dyn std::error::E
     Ok((client, welcome.session_present))
 }
 
-#[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    run().await
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    run()
 }
 
-pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// Two lives of the program, each with a runtime of its own: what belongs to the first, the lock on the directory
+/// included, ends with it.
+pub(crate) fn run() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
+    tokio::runtime::Runtime::new()?.block_on(first_life(folder.path()))?;
+    tokio::runtime::Runtime::new()?.block_on(second_life(folder.path()))
+}
 
-    let first = broker(folder.path()).await?;
-    let (display, session_present) = client(&first).await?;
+async fn first_life(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let broker = broker(folder).await?;
+    let (display, session_present) = client(&broker).await?;
     assert!(!session_present);
-    display.subscribe_one("news", QoS::AtLeastOnce).await.map(std::mem::forget)?; // it stays subscribed
+    let news = display.subscribe_one("news", QoS::AtLeastOnce).await?;
     display.disconnect(ReasonCode::Success).await?;
+    drop(news); // after the connection, so the session stays subscribed
     let news = mqtt_broker::Publication::new("news", "while you were away").qos(QoS::AtLeastOnce);
-    first.local().publish(news).await?;
-    first.local().publish(mqtt_broker::Publication::new("state", "kept").retain()).await?;
-    first.shutdown().await;
+    broker.local().publish(news).await?;
+    broker.local().publish(mqtt_broker::Publication::new("state", "kept").retain()).await?;
+    broker.shutdown().await;
+    Ok(())
+}
 
-    let second = broker(folder.path()).await?;
-    let mut state = second.local().subscribe("state").await?;
+async fn second_life(folder: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let broker = broker(folder).await?;
+    let mut state = broker.local().subscribe("state").await?;
     assert_eq!(state.recv().await.ok_or("nothing is retained")?.text(), "kept");
-    let (display, session_present) = client(&second).await?;
-    assert!(session_present, "the session outlived the broker");
+    let (display, session_present) = client(&broker).await?;
+    assert!(session_present, "the session outlived the program");
     let mut news = display.subscribe_one("news", QoS::AtLeastOnce).await?;
     assert_eq!(news.recv().await.ok_or("nothing has waited")?.text(), "while you were away");
     display.publish(Publication::new("state", "")).await?;
     display.disconnect(ReasonCode::Success).await?;
-    second.shutdown().await;
+    broker.shutdown().await;
     Ok(())
 }

@@ -28,9 +28,9 @@ async fn the_own_store_example_works() {
 #[path = "../examples/persistence.rs"]
 mod persistence;
 
-#[tokio::test]
-async fn the_persistence_example_works() {
-    persistence::run().await.expect("it runs to its end");
+#[test]
+fn the_persistence_example_works() {
+    persistence::run().expect("it runs to its end");
 }
 
 #[path = "../examples/tls.rs"]
