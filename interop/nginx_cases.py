@@ -36,6 +36,7 @@ url = "tcp://127.0.0.1:0"
 allow_anonymous = true
 proxy_from = ["127.0.0.1"]
 """
+LIMITED = "[limits]\nconnections_per_address_max = 1\n"
 
 
 class Where:
@@ -112,6 +113,28 @@ def ws_stays_open_while_nginx_reloads(broker):
         round_trip(peer)
         Distant(nginx.ports[0], V5, "websockets", "127.0.0.4").online().disconnect()
         peer.disconnect()
+
+
+@case(each={"ws": "ws", "proxy_protocol": "tcp"})
+def limits_count_the_clients_and_not_nginx(broker, scheme):
+    config = LIMITED + (WEBSOCKET if scheme == "ws" else PROXIED)
+    with OwnBroker(config) as broker:
+        if scheme == "ws":
+            front = OwnNginx(1, http=websocket_server(broker, ";"))
+        else:
+            front = OwnNginx(1, stream=proxied(f"127.0.0.1:{broker.ports['tcp']}"))
+        with front as nginx:
+            transport = "websockets" if scheme == "ws" else "tcp"
+            first = Distant(nginx.ports[0], V5, transport, "127.0.0.2").online()
+            other = Distant(nginx.ports[0], V5, transport, "127.0.0.3").online()
+            again = Distant(nginx.ports[0], V5, transport, "127.0.0.2")
+            again.client.connect("127.0.0.1", nginx.ports[0], 30)
+            again.client.loop_start()
+            again.disconnects.get(timeout=10)
+            expect(again.connacks.empty(), True, "the second client of one address gets no answer")
+            again.client.loop_stop()
+            first.disconnect()
+            other.disconnect()
 
 
 def proxied(upstream, tls=""):

@@ -249,11 +249,11 @@ impl Broker {
         let opening = Box::pin(async move {
             let opened = opening.await;
             drop(handshake);
-            opened
+            Some((opened?, visit))
         });
         tokio::spawn(async move {
             serve(opening).await;
-            drop((place, visit));
+            drop(place);
         });
     }
 

@@ -69,16 +69,27 @@ impl Gate {
         if !room || !state.visit(limits, address, now) || !state.arrive(limits, now) {
             return None;
         }
-        if let Some(visitor) = address.and_then(|address| state.addresses.get_mut(&address)) {
-            visitor.open += 1;
-        }
         state.handshakes += 1;
-        drop(state);
-        let counted =
-            limits.connections_per_address_max > 0 || limits.connects_per_address_per_second_max > 0;
-        let visit =
-            address.filter(|_| counted).map(|address| Box::new(Visit { gate: self.clone(), address }));
+        let visit = address.and_then(|address| self.note_visit(&mut state, address));
         Some((visit, Handshake(self.clone())))
+    }
+
+    /// Counts a connection whose address a proxy has told after it was let in; `None` if no more may come from there.
+    pub(crate) fn reveal(
+        &self,
+        limits: &Limits,
+        address: IpAddr,
+        now: Instant,
+    ) -> Option<Option<Box<Visit>>> {
+        let address = network_of(address);
+        let mut state = self.state.lock();
+        state.visit(limits, Some(address), now).then(|| self.note_visit(&mut state, address))
+    }
+
+    /// One more connection from there. Addresses are remembered only where a limit counts them.
+    fn note_visit(&self, state: &mut State, address: IpAddr) -> Option<Box<Visit>> {
+        state.addresses.get_mut(&address)?.open += 1;
+        Some(Box::new(Visit { gate: self.clone(), address }))
     }
 
     /// A place among the connections of a user, if users are counted.

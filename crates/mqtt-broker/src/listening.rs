@@ -140,7 +140,7 @@ impl Listening {
                     let Some(place) = Place::take(&core, &open, Some(&self)) else { continue };
                     let Some((visit, handshake)) = enter(&core, address) else { continue };
                     let scheme = self.url().scheme();
-                    let opening = opening(core.clone(), incoming, self.rules.clone(), scheme);
+                    let opening = opening(core.clone(), incoming, self.rules.clone(), scheme, visit);
                     let opening = Box::pin(async move {
                         let opened = opening.await;
                         drop(handshake);
@@ -148,7 +148,7 @@ impl Listening {
                     });
                     tokio::spawn(async move {
                         serve(opening).await;
-                        drop((place, visit));
+                        drop(place);
                     });
                 }
                 Err(error) => {
@@ -165,10 +165,24 @@ pub(crate) fn enter(core: &Core, address: Option<IpAddr>) -> Option<(Option<Box<
     let knocks = !core.memory.is_over() && address.is_none_or(|address| core.access.may_knock(address));
     let entered = if knocks { core.gate.enter(&core.settings.limits, address, core.now()) } else { None };
     if entered.is_none() {
-        core.metrics.connections_refused.add(1);
-        tracing::debug!(?address, "connection refused");
+        note_refused(core, address);
     }
     entered
+}
+
+/// The same for the address that a proxy has told in the handshake.
+fn reveal(core: &Core, address: IpAddr) -> Option<Option<Box<Visit>>> {
+    let knocks = core.access.may_knock(address);
+    let visit = if knocks { core.gate.reveal(&core.settings.limits, address, core.now()) } else { None };
+    if visit.is_none() {
+        note_refused(core, Some(address));
+    }
+    visit
+}
+
+fn note_refused(core: &Core, address: Option<IpAddr>) {
+    core.metrics.connections_refused.add(1);
+    tracing::debug!(?address, "connection refused");
 }
 
 /// From the accepted socket to an admitted client.
@@ -177,15 +191,19 @@ async fn opening(
     incoming: Incoming,
     listener: Arc<ListenerRules>,
     scheme: Scheme,
-) -> Option<Box<Connection>> {
+    mut visit: Option<Box<Visit>>,
+) -> Option<(Box<Connection>, Option<Box<Visit>>)> {
     let until = Instant::now() + core.settings.limits.connect_timeout;
     let address = incoming.peer();
     let handshake = Box::pin(tokio::time::timeout_at(until, incoming.handshake()));
     let name = &*listener.name;
     let cause = match core.unless_stopping(handshake).await? {
-        Ok(Ok(Arrival { connection, address, certificate })) => {
-            let peer = Peer { listener, address, certificate };
-            return welcome(core, connection, peer, until).await;
+        Ok(Ok(Arrival { connection, address: told, certificate })) => {
+            if let Some(told) = told.filter(|_| address.is_none()) {
+                visit = reveal(&core, told.ip())?;
+            }
+            let peer = Peer { listener, address: told, certificate };
+            return Some((welcome(core, connection, peer, until).await?, visit));
         }
         Ok(Err(error)) => {
             tracing::debug!(listener = name, ?address, %error, "handshake failed");

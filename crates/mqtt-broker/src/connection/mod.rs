@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use mqtt_codec::ReasonCode;
 use mqtt_session::Violation;
-use mqtt_transport::{Certificate, Connection as Stream, FrameReader, FrameWriter, ReadError};
+use mqtt_transport::{Cause, Certificate, Connection as Stream, FrameReader, FrameWriter, ReadError};
 
 use crate::alarms::Alarm;
 use crate::clients::{Act, Order};
@@ -101,14 +101,14 @@ const WRITE_BYTES_HIGH: usize = 128 << 10;
 /// Bytes of answers that may wait in the writer before nothing more is read from the peer.
 const ANSWER_BYTES_HIGH: usize = 2 << 20;
 
-/// Serves a connection, which `opening` brings, to its end.
+/// Serves a connection, which `opening` brings, to its end, and keeps for it what comes along.
 ///
 /// What only the handshake and the end need is boxed for their time, so that an idle connection's task is small.
-pub(crate) async fn serve<O>(opening: Pin<Box<O>>)
+pub(crate) async fn serve<O, K>(opening: Pin<Box<O>>)
 where
-    O: Future<Output = Option<Box<Connection>>>,
+    O: Future<Output = Option<(Box<Connection>, K)>>,
 {
-    let Some(mut connection) = opening.await else { return };
+    let Some((mut connection, _kept)) = opening.await else { return };
     let run = AssertUnwindSafe(connection.run()).catch_unwind();
     // A panic is our mistake, and it ends this one connection only.
     let end = run.await.unwrap_or(End::Panicked);
@@ -134,6 +134,7 @@ pub(crate) async fn welcome(
     let admission = tokio::time::timeout_at(handshake_until, handshake::admit(&core, &mut link, &peer));
     let Ok(admission) = core.unless_stopping(admission).await? else {
         core.metrics.connects_failed.add(1);
+        core.metrics.count_refused(peer.listener.scheme, Cause::TimedOut);
         tracing::debug!(address = ?peer.address, "no complete CONNECT in time");
         return None;
     };

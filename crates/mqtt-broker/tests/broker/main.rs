@@ -13,6 +13,7 @@ mod groups;
 #[allow(dead_code, reason = "the conformance tests use the rest")]
 mod harness;
 mod hooks;
+mod hostile;
 mod injecting;
 mod invariants;
 mod listeners;
