@@ -74,6 +74,7 @@ pub(crate) fn settings(configuration: &Configuration) -> DurableSettings {
         },
         retained: configuration.settings.retained,
         queue: configuration.settings.queue,
+        memory_bytes_max: storage.memory_bytes_max,
         wall: wall(),
         drop_damaged: storage.drop_damaged,
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::task::AtomicWaker;
@@ -45,6 +45,8 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 struct State {
     queue: Box<dyn Queue>,
+    /// Deliveries of QoS 0 in the queue.
+    droppable: usize,
     /// Deliveries that have left the queue since the client was last away.
     gone: u64,
     /// Messages in batches, between the queue's deliveries.
@@ -152,6 +154,7 @@ impl Outbox {
             own_limits: None,
             state: Mutex::new(State {
                 queue,
+                droppable: 0,
                 gone: 0,
                 batches: VecDeque::new(),
                 batch_bytes: 0,
@@ -277,7 +280,7 @@ impl Outbox {
     /// Moves messages to `into`: at most `window` above QoS 0, and about `bytes_max` bytes. All of them
     /// must be handed to the protocol before anything else happens, so nothing ever needs to go back.
     pub(crate) fn take(
-        &self,
+        self: &Arc<Self>,
         mut window: u16,
         bytes_max: usize,
         limits: &OutboxLimits,
@@ -290,6 +293,7 @@ impl Outbox {
         }
         let mut bytes = 0;
         let mut state = self.state.lock();
+        state.queue.refill(&|| self.waker());
         while bytes < bytes_max {
             if state.is_batch_next() {
                 let Some(batch) = state.pop_batch(&mut window) else { break };
@@ -315,6 +319,11 @@ impl Outbox {
         self.strained.store(state.is_high(), Ordering::Relaxed);
         drop(state);
         relieved.into_iter().for_each(Waker::wake);
+    }
+
+    /// What wakes the owner.
+    pub(crate) fn waker(self: &Arc<Self>) -> Waker {
+        Waker::from(self.clone())
     }
 
     /// The client took something that was not in here any more: bytes of a long backlog, a repetition, a
@@ -368,6 +377,7 @@ impl Outbox {
         self.in_batches.store(in_batches.map_or(NO_BATCHES, InBatches::code), Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Online { pressure: Pressure::Relaxed, in_batches };
+        state.queue.set_away(false);
         self.online.store(true, Ordering::Relaxed);
         self.strained.store(false, Ordering::Relaxed);
         let waiting = std::mem::take(&mut state.waiting);
@@ -385,9 +395,8 @@ impl Outbox {
         state.link = Link::Offline;
         self.online.store(false, Ordering::Relaxed);
         let mut dropped = Vec::new();
-        if !limits.queue_qos0_offline || !state.batches.is_empty() {
-            state.sort_out(limits.queue_qos0_offline, &mut dropped);
-        }
+        state.sort_out(limits.queue_qos0_offline, &mut dropped);
+        state.queue.set_away(true);
         state.gone = 0;
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
@@ -458,13 +467,14 @@ impl State {
     fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.queue.pop()?;
         self.gone += 1;
+        self.droppable -= usize::from(delivery.hop.qos == QoS::AtMostOnce);
         Some(delivery)
     }
 
     /// Takes the messages at the front that have expired.
     fn take_expired(&mut self, now: Instant) -> Vec<(Delivery, DropReason)> {
         let mut expired = Vec::new();
-        while self.queue.front().is_some_and(|front| front.message.is_expired(now)) {
+        while self.queue.front_expires_at().is_some_and(|at| at <= now) {
             expired.extend(self.pop().map(|delivery| (delivery, DropReason::Expired)));
         }
         expired
@@ -517,6 +527,9 @@ impl State {
 
     /// The client has gone: puts what waits for it into the queue, batches apart, and sorts out what does not wait.
     fn sort_out(&mut self, keeps_qos0: bool, dropped: &mut Vec<(Delivery, DropReason)>) {
+        if self.batches.is_empty() && (keeps_qos0 || self.droppable == 0) {
+            return; // a long queue need not be gone through
+        }
         for delivery in self.take_everything() {
             if delivery.hop.qos == QoS::AtMostOnce && !keeps_qos0 {
                 dropped.push((delivery, DropReason::ReceiverOffline));
@@ -528,8 +541,9 @@ impl State {
 
     /// Queues what the store, if any, knows already.
     fn enqueue(&mut self, delivery: Delivery, dropped: &mut Vec<(Delivery, DropReason)>) {
+        let qos = delivery.hop.qos;
         let pushed = self.queue.push(delivery);
-        self.note_pushed(pushed, dropped);
+        self.note_pushed(qos, pushed, dropped);
     }
 
     fn enqueue_in(
@@ -538,15 +552,19 @@ impl State {
         transaction: &mut Transaction,
         dropped: &mut Vec<(Delivery, DropReason)>,
     ) {
+        let qos = delivery.hop.qos;
         let pushed = self.queue.push_in(delivery, transaction);
-        self.note_pushed(pushed, dropped);
+        self.note_pushed(qos, pushed, dropped);
     }
 
-    fn note_pushed(&mut self, pushed: Pushed, dropped: &mut Vec<(Delivery, DropReason)>) {
+    fn note_pushed(&mut self, qos: QoS, pushed: Pushed, dropped: &mut Vec<(Delivery, DropReason)>) {
+        let is_droppable = |qos| usize::from(qos == QoS::AtMostOnce);
         match pushed {
-            Pushed::Queued => {}
+            Pushed::Queued => self.droppable += is_droppable(qos),
             Pushed::QueuedInsteadOf(older, reason) => {
                 self.gone += older.len() as u64;
+                self.droppable += is_droppable(qos);
+                self.droppable -= older.iter().map(|older| is_droppable(older.hop.qos)).sum::<usize>();
                 dropped.extend(older.into_iter().map(|delivery| (delivery, reason)));
             }
             Pushed::Refused(delivery, reason) => dropped.push((delivery, reason)),
@@ -570,6 +588,7 @@ impl State {
         let mut batches = std::mem::take(&mut self.batches).into_iter().peekable();
         let mut gone = self.gone;
         let deliveries: Vec<Delivery> = std::iter::from_fn(|| self.queue.pop()).collect();
+        self.droppable = 0;
         let mut deliveries = deliveries.into_iter();
         loop {
             while let Some(waiting) = batches.next_if(|waiting| waiting.after <= gone) {
@@ -633,6 +652,12 @@ impl State {
 impl PushOutcome {
     fn refused(delivery: Delivery, reason: DropReason) -> Self {
         Self { signals: Signals::default(), dropped: vec![(delivery, reason)] }
+    }
+}
+
+impl Wake for Outbox {
+    fn wake(self: Arc<Self>) {
+        self.owner.wake();
     }
 }
 

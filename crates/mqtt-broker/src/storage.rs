@@ -16,6 +16,10 @@ pub struct StorageSnapshot {
     pub condition: Condition,
     /// Messages that wait for a session or are under way to its client, once for each session.
     pub messages: u64,
+    /// Messages that were stored: once for each session that they were for, and once if they are retained.
+    pub messages_stored: u64,
+    /// Bytes of bodies in memory, for queues of kept sessions and retained messages.
+    pub bytes_in_memory: u64,
     /// Bytes of its files.
     pub bytes_held: u64,
     /// Bytes of what is still needed in them.
@@ -34,6 +38,8 @@ impl StorageSnapshot {
         Self {
             condition: journal.condition(),
             messages: health.messages.load(Ordering::Relaxed),
+            messages_stored: health.messages_stored.load(Ordering::Relaxed),
+            bytes_in_memory: health.bytes_in_memory.load(Ordering::Relaxed),
             bytes_held: health.bytes_held.load(Ordering::Relaxed),
             bytes_needed: health.bytes_live.load(Ordering::Relaxed),
             bytes_waiting: health.bytes_waiting.load(Ordering::Relaxed),
@@ -82,6 +88,8 @@ impl Figures {
         let Some(storage) = core.snapshot().storage else { return };
         self.add("storage/condition", storage.condition.name());
         self.add("storage/messages/count", storage.messages);
+        self.add("storage/messages/stored", storage.messages_stored);
+        self.add("storage/bytes/memory", storage.bytes_in_memory);
         self.add("storage/bytes/held", storage.bytes_held);
         self.add("storage/bytes/needed", storage.bytes_needed);
         self.add("storage/bytes/waiting", storage.bytes_waiting);

@@ -58,12 +58,26 @@ pub(crate) async fn sweep_retained(core: Arc<Core>) {
             biased;
             () = earlier => {}
             () = tokio::time::sleep_until(at.into()) => {
-                let expired = core.store.expire_retained(core.now());
-                if expired > 0 {
-                    core.hooks.tell(Events::RETAINED_EXPIRED, |hook| hook.retained_expired(expired));
-                }
+                remove_expired(&core).await;
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+}
+
+/// Removes all that has expired by now, a part at a time, so that others get their turn.
+async fn remove_expired(core: &Core) {
+    let now = core.now();
+    let mut expired = 0;
+    loop {
+        let part = core.store.expire_retained(now);
+        if part == 0 {
+            break;
+        }
+        expired += part;
+        tokio::task::yield_now().await;
+    }
+    if expired > 0 {
+        core.hooks.tell(Events::RETAINED_EXPIRED, |hook| hook.retained_expired(expired));
     }
 }

@@ -31,11 +31,13 @@ pub enum DropReason {
     RefusedByReceiver,
     /// The broker stopped.
     Shutdown,
+    /// Its body was in a store, and could not be read back.
+    Unreadable,
 }
 
 impl DropReason {
     /// All reasons, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Expired,
         Self::TooLargeForReceiver,
         Self::QueueFullMessages,
@@ -50,6 +52,7 @@ impl DropReason {
         Self::RetainedFull,
         Self::RefusedByReceiver,
         Self::Shutdown,
+        Self::Unreadable,
     ];
 
     /// Position in [`ALL`](Self::ALL), for counters by reason.
@@ -76,6 +79,7 @@ impl DropReason {
             Self::RetainedFull => "retained_full",
             Self::RefusedByReceiver => "refused_by_receiver",
             Self::Shutdown => "shutdown",
+            Self::Unreadable => "unreadable",
         }
     }
 }

@@ -56,6 +56,20 @@ impl Message {
         }
     }
 
+    /// Stands for a message whose body is elsewhere, in a store: it has its size and expiry, an empty topic, no
+    /// properties and no payload, and must not be sent. Allocates nothing.
+    #[must_use]
+    pub fn absent(size_bytes: u32, expires_at: Option<Instant>) -> Self {
+        let publisher = NO_PUBLISHER;
+        Self { body: Arc::default(), topic_bytes: 0, properties_bytes: size_bytes, publisher, expires_at }
+    }
+
+    /// Whether the body is elsewhere: a topic name is never empty ([MQTT-4.7.3-1]).
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        self.topic_bytes == 0
+    }
+
     /// The text of the topic name.
     #[must_use]
     pub fn topic(&self) -> &str {
@@ -65,14 +79,20 @@ impl Message {
     /// The forwarded properties, in the order in which the publisher sent them.
     #[must_use]
     pub fn properties(&self) -> Properties<'_> {
-        let start = usize::from(self.topic_bytes);
-        Properties::from_validated(&self.body[start..start + self.properties_bytes as usize])
+        Properties::from_validated(&self.body[usize::from(self.topic_bytes)..self.payload_from()])
     }
 
     /// The application's bytes.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        &self.body[usize::from(self.topic_bytes) + self.properties_bytes as usize..]
+        &self.body[self.payload_from()..]
+    }
+
+    fn payload_from(&self) -> usize {
+        match self.topic_bytes {
+            0 => 0,
+            topic_bytes => usize::from(topic_bytes) + self.properties_bytes as usize,
+        }
     }
 
     /// Key of the session that published this, or [`NO_PUBLISHER`].
@@ -110,7 +130,16 @@ impl Message {
     /// Bytes that this message holds, for budgets. Shared by all its clones.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.body.len() + size_of::<Self>()
+        match self.topic_bytes {
+            0 => self.properties_bytes as usize,
+            _ => self.body.len() + size_of::<Self>(),
+        }
+    }
+
+    /// What [`size_bytes`](Self::size_bytes) is for a message of these parts.
+    #[must_use]
+    pub const fn size_bytes_of(parts_bytes: usize) -> usize {
+        parts_bytes + size_of::<Self>()
     }
 }
 

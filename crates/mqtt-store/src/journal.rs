@@ -67,6 +67,8 @@ pub struct Transaction {
     pub(crate) changes: Vec<Change>,
     /// About the bytes that they take.
     pub(crate) bytes: usize,
+    /// Messages among them, once for each receiver.
+    pub(crate) messages: u64,
     durability: Durability,
     /// Whether an answer waits for it.
     awaited: bool,
@@ -115,6 +117,7 @@ impl Transaction {
     pub fn append(&mut self, other: &mut Self) {
         self.changes.append(&mut other.changes);
         self.bytes += std::mem::take(&mut other.bytes);
+        self.messages += std::mem::take(&mut other.messages);
         self.awaited |= std::mem::take(&mut other.awaited);
         self.synced |= std::mem::take(&mut other.synced);
     }
@@ -153,11 +156,13 @@ impl Transaction {
     pub(crate) fn enqueue(&mut self, session: SessionId, place: u64, delivery: &Delivery) {
         let (hop, message) = (delivery.hop.clone(), delivery.message.clone());
         let bytes = message.size_bytes();
+        self.messages += 1;
         self.add_message(Change::Enqueue { session, place, hop, message }, bytes);
     }
 
     pub(crate) fn retain(&mut self, message: Message, qos: QoS, publisher: Option<Arc<str>>, version: u64) {
         let bytes = message.size_bytes();
+        self.messages += 1;
         self.add_message(Change::Retain { message, qos, publisher, version }, bytes);
     }
 

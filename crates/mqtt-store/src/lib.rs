@@ -4,9 +4,10 @@ pub mod durable;
 mod journal;
 mod memory;
 mod queue;
+mod retained;
 mod store;
 
-pub use durable::{Condition, DurableSettings, DurableStore, Health, WriteSettings};
+pub use durable::{Condition, DurableSettings, DurableStore, Health, RetainedTicket, WriteSettings};
 pub use journal::{Durability, Journal, Progress, SessionHead, SessionId, Transaction};
 pub use memory::MemoryStore;
 pub use queue::{MemoryQueue, Overflow, Pushed, Queue, QueueLimits};

@@ -2,6 +2,8 @@
 
 use core::fmt;
 use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Instant;
 
 use mqtt_session::{Delivery, DropReason};
 
@@ -61,10 +63,23 @@ pub trait Queue: fmt::Debug + Send {
         None
     }
 
-    /// The message that has waited longest.
+    /// The message that has waited longest; `None` also while its body is not in memory: see
+    /// [`refill`](Self::refill).
     fn front(&self) -> Option<&Delivery>;
 
-    /// Takes the message that has waited longest.
+    /// When the message that has waited longest expires, wherever its body is.
+    fn front_expires_at(&self) -> Option<Instant> {
+        self.front()?.message.expires_at()
+    }
+
+    /// Has bodies read that will be needed soon. `waker` makes what is woken when the front is there.
+    fn refill(&mut self, _waker: &dyn Fn() -> Waker) {}
+
+    /// Whether somebody takes from the queue: bodies need not be in memory while nobody does.
+    fn set_away(&mut self, _is_away: bool) {}
+
+    /// Takes the message that has waited longest, to be sent if it was the [`front`](Self::front). Otherwise its
+    /// message may be [absent](mqtt_session::Message::is_absent): enough to put it back or to count it as dropped.
     fn pop(&mut self) -> Option<Delivery>;
 
     /// Messages that wait.

@@ -3,12 +3,14 @@
 use core::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use mqtt_codec::QoS;
 use mqtt_session::{Message, Session};
 use mqtt_topic::{TopicFilter, TopicName};
 
+use crate::durable::RetainedTicket;
 use crate::{Journal, Queue, QueueLimits, SessionHead, SessionId, Transaction};
 
 /// A message kept for those who subscribe later (section 3.3.1.3).
@@ -187,11 +189,28 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         now: Instant,
     ) -> Result<RetainedPage, StoreError>;
 
+    /// As [`scan_retained`](Self::scan_retained), without waiting for a medium: `waker` makes what is woken when it is
+    /// worth to ask again, with the same ticket and arguments.
+    ///
+    /// # Errors
+    /// The medium failed.
+    fn poll_retained(
+        &self,
+        _ticket: &mut Option<RetainedTicket>,
+        filter: &TopicFilter<&str>,
+        after: Option<&TopicName<Box<str>>>,
+        messages_max: usize,
+        now: Instant,
+        _waker: &dyn Fn() -> Waker,
+    ) -> Poll<Result<RetainedPage, StoreError>> {
+        Poll::Ready(self.scan_retained(filter, after, messages_max, now))
+    }
+
     /// How much is retained now.
     fn retained_totals(&self) -> RetainedTotals;
 
-    /// Removes retained messages that have expired; how many. Costs next to nothing where none has, so that
-    /// it can be called often.
+    /// Removes retained messages that have expired; how many. Some may be left if there were many: nobody waits for
+    /// long. Costs next to nothing where none has, so that it can be called often.
     fn expire_retained(&self, now: Instant) -> usize;
 
     /// When the next retained message expires; `None` if none ever does.

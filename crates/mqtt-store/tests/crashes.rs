@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use mqtt_codec::{PacketId, Properties, QoS, SubscriptionOptions};
@@ -71,6 +72,7 @@ fn settings() -> DurableSettings {
         },
         retained: RetainedLimits::default(),
         queue: QueueLimits::default(),
+        memory_bytes_max: 256 << 20,
         wall: Wall { instant: Instant::now(), unix_ms: 1_700_000_000_000 },
         drop_damaged: false,
     }
@@ -100,6 +102,14 @@ fn subscription(identifier: u32) -> Subscription {
     Subscription { options, identifier: Some(identifier) }
 }
 
+/// Takes the next message, wherever its body is.
+fn next(queue: &mut dyn Queue) -> Option<Delivery> {
+    queue.refill(&|| Waker::noop().clone());
+    let delivery = queue.pop()?;
+    assert!(!delivery.message.is_absent(), "a store without a thread reads at once");
+    Some(delivery)
+}
+
 /// What a store says it holds.
 fn found(store: &DurableStore) -> Model {
     let mut model = Model::default();
@@ -110,7 +120,7 @@ fn found(store: &DurableStore) -> Model {
             ..SessionModel::default()
         };
         session.filters.sort();
-        while let Some(delivery) = recovered.queue.pop() {
+        while let Some(delivery) = next(&mut *recovered.queue) {
             session.waiting.push(delivery.message.payload().to_vec());
         }
         let in_flight = recovered.session.into_unacknowledged();
@@ -213,7 +223,7 @@ impl Rig {
 
     fn send(&mut self, client: &str, transaction: &mut Transaction) {
         let live = self.live.get_mut(client).expect("it is live");
-        let Some(delivery) = live.queue.pop() else { return };
+        let Some(delivery) = next(&mut *live.queue) else { return };
         let packet_id = PacketId::new(live.next_id).expect("above zero");
         live.next_id += 1;
         transaction.sent(live.id, delivery.hop.place, packet_id, QoS::ExactlyOnce);

@@ -24,6 +24,7 @@ fn on(medium: &SimulatedMedium, limits: RetainedLimits) -> DurableStore {
         write: WriteSettings::default(),
         retained: limits,
         queue: QueueLimits::default(),
+        memory_bytes_max: 256 << 20,
         wall: Wall { instant: Instant::now(), unix_ms: 1_700_000_000_000 },
         drop_damaged: false,
     };
@@ -73,6 +74,7 @@ fn a_store_of_another_format_is_refused_whatever_may_be_dropped() {
             write: WriteSettings::default(),
             retained: RetainedLimits::default(),
             queue: QueueLimits::default(),
+            memory_bytes_max: 256 << 20,
             wall: Wall { instant: Instant::now(), unix_ms: 1_700_000_000_000 },
             drop_damaged: true,
         };

@@ -5,6 +5,7 @@ mod contents;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Wake, Waker};
 use std::{fs, io, thread};
 
 use contents::{fill, items, open};
@@ -14,7 +15,7 @@ use mqtt_store::durable::{
     CopyItem, ImportError, Importer, Item, MessageItem, OpenError, backup, export, verify,
 };
 use mqtt_store::{
-    Durability, Journal as _, Progress, Pushed, QueueLimits, SessionHead, Store as _, Transaction,
+    Durability, Journal as _, Progress, Pushed, Queue, QueueLimits, SessionHead, Store as _, Transaction,
 };
 use mqtt_topic::TopicName;
 use tempfile::{TempDir, tempdir};
@@ -155,6 +156,25 @@ fn a_copy_is_made_only_of_a_store_and_only_to_where_nothing_is() {
     );
 }
 
+/// Takes the next message, waiting for its body.
+fn next(queue: &mut dyn Queue) -> Option<Delivery> {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    while !queue.is_empty() {
+        queue.refill(&|| waker.clone());
+        if queue.front().is_some() {
+            return queue.pop();
+        }
+        thread::park();
+    }
+    None
+}
+
 /// Messages come, go and are compacted away while copies are made.
 #[test]
 fn a_copy_made_under_load_holds_all_that_was_acknowledged_before() {
@@ -209,10 +229,10 @@ fn a_copy_made_under_load_holds_all_that_was_acknowledged_before() {
     });
     assert!(!from.path().join("0000000001.segment").exists(), "old segments went meanwhile");
     for (done, gone, copy) in copies {
-        let mut recovered = open(copy.path()).take_recovered();
-        let mut queue = recovered.pop().expect("the session").queue;
+        let store = open(copy.path());
+        let mut queue = store.take_recovered().pop().expect("the session").queue;
         let mut numbers = Vec::new();
-        while let Some(delivery) = queue.pop() {
+        while let Some(delivery) = next(&mut *queue) {
             let text = std::str::from_utf8(delivery.message.payload()).expect("digits");
             numbers.push(text.parse::<u64>().expect("a number"));
         }

@@ -149,13 +149,21 @@ pub(crate) struct StorageSettings {
     pub(crate) data_dir: Option<Box<str>>,
     pub(crate) sync_interval: Duration,
     pub(crate) space_factor: u32,
+    pub(crate) memory_bytes_max: usize,
     pub(crate) drop_damaged: bool,
 }
 
 impl Default for StorageSettings {
     fn default() -> Self {
         let WriteSettings { sync_interval, .. } = WriteSettings::default();
-        Self { in_memory: false, data_dir: None, sync_interval, space_factor: 2, drop_damaged: false }
+        Self {
+            in_memory: false,
+            data_dir: None,
+            sync_interval,
+            space_factor: 2,
+            memory_bytes_max: 256 << 20,
+            drop_damaged: false,
+        }
     }
 }
 

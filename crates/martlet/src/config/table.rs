@@ -437,6 +437,11 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
         "The longest that something written stays unsynced: what a power failure can take with `periodic`."),
     ("storage.space_factor", storage.space_factor, Kind::integer(2, 100), None,
         "Bytes on the disk for one byte that is needed (and 64 MiB) before the oldest data is cleaned up."),
+    ("storage.memory_bytes", storage.memory_bytes_max, Kind::integer(0, u64::MAX >> 1), Bytes,
+        "Message bodies in memory, those of retained messages and of kept sessions' queues together. Beyond it, bodies \
+         are on the disk only and are read back, some in advance, when they are to be delivered; a short record of \
+         each message stays in memory. What a connected client gets next and what it has not acknowledged is in memory \
+         in any case."),
     ("storage.drop_damaged", storage.drop_damaged, Kind::Boolean, None,
         "Whether to start without stored data that is damaged. Everything that is left out is logged. If not, the \
          broker refuses to start and says what is damaged."),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use hashbrown::HashMap;
 use mqtt_codec::QoS;
 use mqtt_session::{Delivery, Hop, Subscription};
-use mqtt_store::{Retained, RetainedPage, Store, StoreError};
+use mqtt_store::{Retained, RetainedPage, RetainedTicket, Store, StoreError};
 use mqtt_topic::{TopicFilter, TopicName};
 
 /// The replays that a connection still has to send, one for each filter at most. Nothing is allocated while there is
@@ -29,6 +30,8 @@ pub(crate) enum Next {
     Message(Delivery),
     /// Nothing yet: the store searches on when it is asked again, and others should get their turn before.
     Pause,
+    /// Nothing yet: the waker is woken when it is worth to ask again.
+    Wait,
     /// All have been sent.
     End,
 }
@@ -46,6 +49,8 @@ pub(crate) struct Replay {
     /// The topic that was sent last on an earlier one.
     rewound_to: Option<TopicName<Box<str>>>,
     progress: Progress,
+    /// The page that the store is reading.
+    ticket: Option<RetainedTicket>,
 }
 
 #[derive(Debug)]
@@ -120,6 +125,7 @@ impl Replay {
             sent: None,
             rewound_to: None,
             progress: Progress::Start,
+            ticket: None,
         }
     }
 
@@ -130,6 +136,7 @@ impl Replay {
         session: u64,
         may: &dyn Fn(&Retained, QoS) -> bool,
         now: Instant,
+        waker: &dyn Fn() -> Waker,
     ) -> Result<Next, StoreError> {
         let mut skipped = false;
         loop {
@@ -154,8 +161,11 @@ impl Replay {
             if skipped {
                 return Ok(Next::Pause); // a page of what it may not get is work enough for one turn
             }
-            let page = store.scan_retained(&self.filter.as_ref(), after, PAGE_MESSAGES, now)?;
-            self.turn(page);
+            let filter = self.filter.as_ref();
+            match store.poll_retained(&mut self.ticket, &filter, after, PAGE_MESSAGES, now, waker) {
+                Poll::Ready(page) => self.turn(page?),
+                Poll::Pending => return Ok(Next::Wait),
+            }
             if self.page.is_empty() && !matches!(self.progress, Progress::Complete) {
                 return Ok(Next::Pause);
             }
@@ -175,6 +185,7 @@ impl Replay {
 
     /// Gives back what was read and not sent; it is read again when the replay goes on.
     fn rewind(&mut self) {
+        self.ticket = None;
         if let Some(sent) = self.sent.take() {
             self.rewound_to = Some(TopicName::assume_valid(sent.message.topic()).to_boxed());
         }

@@ -52,13 +52,15 @@ impl Dialogue {
     fn fill_from_replays(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         while let Some(replay) = self.replays.first_mut() {
             let may = |retained: &Retained, qos| self.core.may_replay(&self.identity, retained, qos);
-            let next = replay.peek(&*self.core.store, self.outbox.key, &may, now);
+            let outbox = &self.outbox;
+            let next = replay.peek(&*self.core.store, outbox.key, &may, now, &|| outbox.waker());
             let delivery = match next {
                 Ok(Next::Message(delivery)) => delivery,
                 Ok(Next::Pause) => {
                     self.pausing = true;
                     return false;
                 }
+                Ok(Next::Wait) => return false,
                 Ok(Next::End) => {
                     self.replays.pop_first();
                     continue;
@@ -149,6 +151,9 @@ impl Dialogue {
     }
 
     fn send(&mut self, delivery: Delivery, now: Instant, out: &mut Vec<u8>) {
+        if delivery.message.is_absent() {
+            return self.core.dropped(DropReason::Unreadable, &self.outbox, &delivery);
+        }
         let payload_bytes = delivery.message.payload().len() as u64;
         let receipt = (delivery.hop.qos, delivery.message.clone());
         let place = delivery.hop.place;

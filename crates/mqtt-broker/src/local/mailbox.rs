@@ -130,13 +130,11 @@ impl Subscription {
     /// As [`recv`](Self::recv), for whoever polls by hand.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<LocalMessage>> {
         let now = self.shared.core.now();
+        self.mailbox.outbox.register(cx.waker());
         loop {
-            match self.next_retained(now) {
+            match self.next_retained(cx, now) {
                 Some(Poll::Ready(delivery)) => return Poll::Ready(Some(LocalMessage::new(delivery))),
-                Some(Poll::Pending) => {
-                    cx.waker().wake_by_ref(); // the store goes on when it is asked again
-                    return Poll::Pending;
-                }
+                Some(Poll::Pending) => return Poll::Pending,
                 None => {}
             }
             if let Some(delivery) = self.taken.pop_front() {
@@ -149,7 +147,6 @@ impl Subscription {
                     }
                 }
             }
-            self.mailbox.outbox.register(cx.waker());
             let ended = self.mailbox.ended.load(Ordering::Acquire);
             self.take(now);
             if self.taken.is_empty() {
@@ -167,8 +164,8 @@ impl Subscription {
     }
 
     /// The next retained message, if any is left; pending while the store searches on.
-    fn next_retained(&mut self, now: Instant) -> Option<Poll<Delivery>> {
-        let next = self.peek_retained(now);
+    fn next_retained(&mut self, cx: &Context<'_>, now: Instant) -> Option<Poll<Delivery>> {
+        let next = self.peek_retained(cx, now);
         if let Some(Poll::Ready(delivery)) = &next {
             self.replay.as_mut().expect("it was peeked at").advance();
             if !self.shared.past_hooks {
@@ -178,11 +175,16 @@ impl Subscription {
         next
     }
 
-    fn peek_retained(&mut self, now: Instant) -> Option<Poll<Delivery>> {
+    fn peek_retained(&mut self, cx: &Context<'_>, now: Instant) -> Option<Poll<Delivery>> {
         let replay = self.replay.as_mut()?;
-        match replay.peek(&*self.shared.core.store, self.shared.key, &|_, _| true, now) {
+        let outbox = &self.mailbox.outbox;
+        match replay.peek(&*self.shared.core.store, self.shared.key, &|_, _| true, now, &|| outbox.waker()) {
             Ok(Next::Message(delivery)) => return Some(Poll::Ready(delivery)),
-            Ok(Next::Pause) => return Some(Poll::Pending),
+            Ok(Next::Pause) => {
+                cx.waker().wake_by_ref(); // the store goes on when it is asked again
+                return Some(Poll::Pending);
+            }
+            Ok(Next::Wait) => return Some(Poll::Pending),
             Ok(Next::End) => {}
             Err(error) => {
                 tracing::error!(filter = self.mailbox.filter.as_str(), %error, "retained messages cannot be read");

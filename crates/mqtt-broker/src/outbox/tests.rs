@@ -33,8 +33,8 @@ fn limits() -> OutboxLimits {
     }
 }
 
-fn outbox() -> Outbox {
-    let outbox = Outbox::new(1, "client".into(), Box::new(MemoryQueue::new(limits().queue)));
+fn outbox() -> Arc<Outbox> {
+    let outbox = Arc::new(Outbox::new(1, "client".into(), Box::new(MemoryQueue::new(limits().queue))));
     outbox.go_online(None);
     outbox
 }
@@ -50,7 +50,7 @@ fn push(outbox: &Outbox, qos: QoS, now: Instant) -> PushOutcome {
     )
 }
 
-fn take(outbox: &Outbox, messages: usize, now: Instant) {
+fn take(outbox: &Arc<Outbox>, messages: usize, now: Instant) {
     let mut taken: Vec<Taken> = Vec::new();
     let window = u16::try_from(messages).expect("a few");
     outbox.take(window, usize::MAX, &limits(), now, &mut taken);
@@ -66,7 +66,7 @@ fn has_room(outbox: &Outbox, sleeper: &Arc<Sleeper>, now: Instant) -> bool {
 }
 
 /// Fills it over its budget; the first message that has to wait is the fifth.
-fn strained(now: Instant) -> Outbox {
+fn strained(now: Instant) -> Arc<Outbox> {
     let outbox = outbox();
     for number in 1..=5 {
         assert_eq!(push(&outbox, QoS::AtLeastOnce, now).signals.congested, number == 5);

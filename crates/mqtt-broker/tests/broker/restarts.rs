@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mqtt_broker::{Broker, Settings};
-use mqtt_codec::QoS::{AtLeastOnce, ExactlyOnce};
+use mqtt_codec::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mqtt_codec::{Packet, ReasonCode, Version};
 use mqtt_session::DropReason;
 use mqtt_store::durable::Wall;
@@ -40,10 +40,15 @@ async fn ruled(medium: &SimulatedMedium, rules: &Rules) -> Harness {
 }
 
 pub(crate) fn stored(medium: &SimulatedMedium) -> Arc<dyn Store> {
+    stored_within(medium, 256 << 20)
+}
+
+fn stored_within(medium: &SimulatedMedium, memory_bytes_max: usize) -> Arc<dyn Store> {
     let settings = DurableSettings {
         write: WriteSettings::default(),
         retained: RetainedLimits::default(),
         queue: QueueLimits::default(),
+        memory_bytes_max,
         wall: wall(),
         drop_damaged: false,
     };
@@ -554,4 +559,77 @@ async fn the_figures_tell_how_the_store_is() {
     assert_eq!(storage(&house).messages, 0);
     let memory = start(Broker::builder().settings(quiet(|_| ()))).await;
     assert_eq!(memory.broker.metrics().storage, None);
+}
+
+fn long_text(number: usize) -> String {
+    format!("{number:05} {}", "x".repeat(number % 3000))
+}
+
+/// Bodies that are on the disk only come in their order, mixed with those in memory, before and after a kill.
+#[tokio::test(start_paused = true)]
+async fn messages_that_do_not_fit_into_memory_come_from_the_disk_in_their_order() {
+    let medium = SimulatedMedium::new();
+    let within = |medium: &SimulatedMedium| {
+        start(Broker::builder().settings(quiet(|_| ())).store(stored_within(medium, 10_000)))
+    };
+    let mut house = within(&medium).await;
+    drop(subscriber(&house).await);
+    let mut sent = Vec::new();
+    let mut left = medium.clone();
+    for part in 0..3_usize {
+        let mut publisher = house.v5("publisher").await;
+        for number in part * 200..(part + 1) * 200 {
+            let packet_id = u16::try_from(number + 1).expect("it is small");
+            let text = long_text(number);
+            let message = publish("t/1").payload(&text);
+            publisher
+                .publish(if number % 2 == 0 { message.qos1(packet_id) } else { message.qos2(packet_id) })
+                .await;
+            sent.push(text);
+        }
+        left = left.after_kill();
+        house = within(&left).await;
+    }
+    let health = house.broker.metrics().storage.expect("it is durable");
+    assert!(health.bytes_in_memory <= 10_000, "{health:?}");
+    let mut peer = house.open("back");
+    assert!(peer.connect(lasting("subscriber")).await.session_present);
+    let mut got = Vec::new();
+    while got.len() < sent.len() {
+        let packets = peer.drain().await;
+        assert!(!packets.is_empty(), "{} of {}", got.len(), sent.len());
+        got.extend(texts(&packets));
+    }
+    assert!(got == sent, "the order or a text is wrong");
+}
+
+/// Retained messages likewise; what is cleared or replaced is not sent.
+#[tokio::test(start_paused = true)]
+async fn retained_messages_that_do_not_fit_into_memory_come_from_the_disk() {
+    let medium = SimulatedMedium::new();
+    let house = start(Broker::builder().settings(quiet(|_| ())).store(stored_within(&medium, 5_000))).await;
+    let mut publisher = house.v5("publisher").await;
+    for number in 0..400 {
+        let text = long_text(number);
+        let packet_id = u16::try_from(number + 1).expect("it is small");
+        let message = publish(&format!("r/{number:05}")).payload(&text).qos1(packet_id);
+        publisher.publish(message.retained()).await;
+    }
+    publisher.publish(publish("r/00399").payload("").qos1(500).retained()).await;
+    publisher.publish(publish("r/00398").payload("new").qos1(501).retained()).await;
+    let mut expected: Vec<String> = (0..398).map(long_text).collect();
+    expected.push("new".to_owned());
+    for house in [
+        house,
+        start(Broker::builder().settings(quiet(|_| ())).store(stored_within(&medium.after_kill(), 5_000)))
+            .await,
+    ] {
+        let mut reader = house.v5("reader").await;
+        reader.subscribe("r/+", AtMostOnce).await;
+        let mut got = texts(&reader.drain().await);
+        got.sort_by_key(|text| (text == "new", text.clone()));
+        assert!(got == expected, "{} messages", got.len());
+        let storage = house.broker.metrics().storage.expect("it is durable");
+        assert!(storage.bytes_in_memory <= 5_000 + 4096, "{storage:?}");
+    }
 }

@@ -421,6 +421,7 @@ async fn open(
         },
         retained: RetainedLimits::default(),
         queue: QueueLimits::default(),
+        memory_bytes_max: 256 << 20,
         wall: Wall { instant: Instant::now().into_std(), unix_ms: calendar() },
         drop_damaged: false,
     };

@@ -6,7 +6,7 @@ use std::path::Path;
 use hashbrown::HashMap;
 use mqtt_codec::PacketId;
 
-use super::image::{EntryImage, SessionImage};
+use super::image::SessionImage;
 use super::item::{CopyItem, Item, MessageItem};
 use super::record::{self, Decoder};
 use super::recovery::OpenError;
@@ -69,22 +69,36 @@ impl<F: FnMut(&Item<'_>) -> io::Result<()>> Export<'_, F> {
         for packet_id in image.received.keys().filter_map(|id| PacketId::new(*id)) {
             (self.each)(&Item::Received { session, packet_id })?;
         }
-        let mut entries: Vec<_> = image.entries.iter().collect();
-        entries.sort_unstable_by_key(|(place, entry)| (entry.packet_id == 0, entry.order, **place));
-        for (_, entry) in entries {
-            self.entry(session, entry)?;
+        let mut in_flight: Vec<_> = image.in_flight.iter().collect();
+        in_flight.sort_unstable_by_key(|(_, one)| one.order);
+        for (packet_id, one) in in_flight {
+            if let Some(packet_id) = PacketId::new(*packet_id) {
+                self.copy(image, one.place, |copy| Item::InFlight {
+                    session,
+                    copy,
+                    packet_id,
+                    released: one.released,
+                })?;
+            }
         }
-        Ok(())
+        let waiting = image.entries.iter().filter(|(_, entry)| entry.packet_id == 0);
+        let mut places: Vec<u64> = waiting.map(|(place, _)| place).collect();
+        places.sort_unstable();
+        places
+            .into_iter()
+            .try_for_each(|place| self.copy(image, place, |copy| Item::Queued { session, copy }))
     }
 
-    fn entry(&mut self, session: u64, entry: &EntryImage) -> io::Result<()> {
+    fn copy(
+        &mut self,
+        image: &SessionImage,
+        place: u64,
+        item: impl for<'c> FnOnce(CopyItem<'c>) -> Item<'c>,
+    ) -> io::Result<()> {
+        let (Some(entry), Some(hop)) = (image.entries.get(place), image.hop(place)) else { return Ok(()) };
         let message = self.message(entry.body)?;
-        let subscription_ids = entry.ids.as_deref().unwrap_or_default();
-        let copy = CopyItem { message, qos: record::qos(entry.qos), retain: entry.retain, subscription_ids };
-        (self.each)(&match PacketId::new(entry.packet_id) {
-            Some(packet_id) => Item::InFlight { session, copy, packet_id, released: entry.released },
-            None => Item::Queued { session, copy },
-        })
+        let subscription_ids = hop.subscription_ids.as_deref().unwrap_or_default();
+        (self.each)(&item(CopyItem { message, qos: hop.qos, retain: hop.retain, subscription_ids }))
     }
 
     /// The number of a message, which goes out first if it has not yet.
@@ -94,7 +108,7 @@ impl<F: FnMut(&Item<'_>) -> io::Result<()>> Export<'_, F> {
         }
         let number = self.numbers.len() as u64 + 1;
         self.numbers.insert(body, number);
-        let bytes = self.kept.body_bytes(&self.kept.image.bodies[&body])?;
+        let bytes = self.kept.body_bytes(body)?;
         let body = Decoder::checked_body(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
         let message = MessageItem {
             topic: body.topic,

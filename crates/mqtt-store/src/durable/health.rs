@@ -33,6 +33,8 @@ impl Condition {
 #[derive(Debug, Default)]
 pub struct Health {
     condition: AtomicU8,
+    /// Messages that were stored: once for each session that they were for, and once if they are retained.
+    pub messages_stored: AtomicU64,
     /// Transactions that were stored.
     pub transactions: AtomicU64,
     /// Writes that stored them.
@@ -45,6 +47,8 @@ pub struct Health {
     pub bytes_held: AtomicU64,
     /// Bytes of what is still needed.
     pub bytes_live: AtomicU64,
+    /// Bytes of bodies that are in memory, for queues of kept sessions and retained messages.
+    pub bytes_in_memory: AtomicU64,
     /// Bytes in the channel.
     pub bytes_waiting: AtomicU64,
     /// Messages that wait for a session or are under way to its client, once for each session.

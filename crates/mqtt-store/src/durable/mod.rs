@@ -10,15 +10,20 @@
 //! whatever they speak of was in segments that have gone before.
 
 mod backup;
+mod budget;
 mod export;
 mod health;
 mod image;
 mod import;
 mod item;
+mod live;
+mod loader;
 mod medium;
+mod places;
 mod queue;
 mod record;
 mod recovery;
+mod replay;
 mod segments;
 pub mod simulated;
 mod store;
@@ -34,6 +39,7 @@ pub use import::{ImportError, Importer};
 pub use item::{CopyItem, Item, MessageItem};
 pub use medium::{Directory, Medium, MediumFile};
 pub use recovery::{OpenError, Report};
+pub use replay::RetainedTicket;
 pub use segments::Findings;
 pub use store::{DurableSettings, DurableStore};
 pub use tools::{Dumped, dump, verify};

@@ -4,19 +4,22 @@ use core::fmt;
 use core::num::NonZeroU64;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use mqtt_codec::{PacketId, Properties};
 use mqtt_session::{Delivery, Message, NO_PUBLISHER, Session};
 use mqtt_topic::{TopicFilter, TopicName};
 
-use super::image::{BodyImage, Image, SessionImage};
+use super::budget::Budget;
+use super::image::{BodyImage, Image, RetainedImage, SessionImage};
+use super::loader::Loader;
 use super::medium::Medium;
 use super::queue::DurableQueue;
 use super::record::{self, Decoder, Unreadable, VERSION};
 use super::segments::{Findings, Segments, offset_at};
 use super::wall::Wall;
 use super::writer::{Kept, for_each_record};
-use crate::{QueueLimits, Recovered, Retained, SessionId, Source};
+use crate::{MemoryQueue, Queue, QueueLimits, Recovered, Retained, SessionId, Source};
 
 /// Name of a file that is there while a store is being filled from elsewhere.
 pub(crate) const UNFINISHED_NAME: &str = "unfinished";
@@ -87,7 +90,7 @@ pub(crate) fn read_whatever(
     let (segments, mut findings) = Segments::open(medium, segment_bytes_max, |records, origin| {
         read_bytes += records.len() as u64;
         progress(read_bytes);
-        let read = for_each_record(records, origin, |record, at, bytes| image.replay(record, at, bytes));
+        let read = for_each_record(records, origin, |record, spot| image.replay(record, spot));
         if let Err(Unreadable::Version(version)) = read {
             foreign.get_or_insert(version);
         }
@@ -110,7 +113,10 @@ pub(crate) fn report(medium: Arc<dyn Medium>) -> Result<Report, OpenError> {
     let wall = Wall { instant: std::time::Instant::now(), unix_ms: 0 };
     let (kept, mut findings) = read_whatever(medium, u64::MAX, &mut |_| {})?;
     findings.damaged.extend(kept.retained(&wall, |_| {}));
-    findings.damaged.extend(kept.sessions(&wall, QueueLimits::default()).1);
+    let limits = QueueLimits::default();
+    let mut rebuilding = Rebuilding { kept: &kept, wall, limits, later: None, unreadable: Vec::new() };
+    rebuilding.sessions();
+    findings.damaged.extend(rebuilding.unreadable);
     if findings.damaged.is_empty() {
         Ok(kept.report(findings))
     } else {
@@ -127,6 +133,17 @@ fn refuse_unfinished(medium: &dyn Medium) -> io::Result<()> {
     Ok(())
 }
 
+/// How sessions are put together.
+pub(crate) struct Rebuilding<'k> {
+    pub(crate) kept: &'k Kept,
+    pub(crate) wall: Wall,
+    pub(crate) limits: QueueLimits,
+    /// Where messages that wait come from when somebody asks for them; without it, all are read.
+    pub(crate) later: Option<(Arc<Budget>, Arc<Loader>)>,
+    /// What could not be read.
+    pub(crate) unreadable: Vec<String>,
+}
+
 impl Kept {
     pub(crate) fn report(&self, findings: Findings) -> Report {
         Report {
@@ -139,55 +156,66 @@ impl Kept {
     }
 
     /// Reads a message back.
-    pub(crate) fn message(&self, body: &BodyImage, wall: &Wall) -> io::Result<Message> {
+    fn message(&self, id: u64, wall: &Wall) -> io::Result<Message> {
         let gone = || io::Error::from(io::ErrorKind::InvalidData);
-        let bytes = self.body_bytes(body)?;
+        let bytes = self.body_bytes(id)?;
         let body = Decoder::checked_body(&bytes).map_err(|_| gone())?;
         message(&body, wall).ok_or_else(gone)
     }
 
     /// The record of a message.
-    pub(crate) fn body_bytes(&self, body: &BodyImage) -> io::Result<Vec<u8>> {
-        let file = self.segments.file(body.at).ok_or(io::ErrorKind::InvalidData)?;
-        let mut bytes = vec![0; body.bytes as usize];
-        file.read_at(&mut bytes, offset_at(body.at))?;
+    pub(crate) fn body_bytes(&self, id: u64) -> io::Result<Vec<u8>> {
+        let spot = self.image.bodies.get(&id).map(BodyImage::spot).unwrap_or_default();
+        let file = self.segments.file(spot).ok_or(io::ErrorKind::InvalidData)?;
+        let mut bytes = vec![0; spot.bytes as usize];
+        file.read_at(&mut bytes, offset_at(spot.at))?;
         Ok(bytes)
+    }
+
+    /// Size and expiry of a message.
+    fn outline(&self, id: u64, wall: &Wall) -> (u32, Option<Instant>) {
+        let body = self.image.bodies[&id];
+        (body.size_bytes, expiry(body.expires_at_ms, wall))
     }
 
     /// All retained messages.
     pub(crate) fn retained(&self, wall: &Wall, mut each: impl FnMut(Retained)) -> Vec<String> {
         let mut unreadable = Vec::new();
         for (topic, retained) in &self.image.retained {
-            match self.message(&self.image.bodies[&retained.body], wall) {
-                Ok(message) => {
-                    let source = retained.publisher.as_deref().and_then(Source::from_text).map(Arc::new);
-                    each(Retained { message, qos: record::qos(retained.qos), source });
-                }
+            match self.message(retained.body, wall) {
+                Ok(message) => each(found(retained, message)),
                 Err(error) => unreadable.push(format!("the retained message of {topic:?}: {error}")),
             }
         }
         unreadable
     }
 
-    /// All sessions.
-    pub(crate) fn sessions(&self, wall: &Wall, limits: QueueLimits) -> (Vec<Recovered>, Vec<String>) {
-        let mut unreadable = Vec::new();
-        let mut recovered = Vec::with_capacity(self.image.sessions.len());
-        for (&id, image) in &self.image.sessions {
-            let Some(id) = NonZeroU64::new(id).map(SessionId) else { continue };
-            recovered.push(self.session(id, image, wall, limits, &mut unreadable));
+    /// All retained messages without their bodies: topics, and versions.
+    pub(crate) fn retained_outlines(&self, wall: &Wall, mut each: impl FnMut(&str, u64, Retained)) {
+        for (topic, retained) in &self.image.retained {
+            let (size_bytes, expires_at) = self.outline(retained.body, wall);
+            each(topic, retained.version, found(retained, Message::absent(size_bytes, expires_at)));
         }
-        (recovered, unreadable)
+    }
+}
+
+fn found(retained: &RetainedImage, message: Message) -> Retained {
+    let source = retained.publisher.as_deref().and_then(Source::from_text).map(Arc::new);
+    Retained { message, qos: record::qos(retained.qos), source }
+}
+
+impl Rebuilding<'_> {
+    /// All sessions.
+    pub(crate) fn sessions(&mut self) -> Vec<Recovered> {
+        let mut recovered = Vec::with_capacity(self.kept.image.sessions.len());
+        for (&id, image) in &self.kept.image.sessions {
+            let Some(id) = NonZeroU64::new(id).map(SessionId) else { continue };
+            recovered.push(self.session(id, image));
+        }
+        recovered
     }
 
-    fn session(
-        &self,
-        id: SessionId,
-        image: &SessionImage,
-        wall: &Wall,
-        limits: QueueLimits,
-        unreadable: &mut Vec<String>,
-    ) -> Recovered {
+    fn session(&mut self, id: SessionId, image: &SessionImage) -> Recovered {
         let head = image.head.clone().expect("sessions without a head were forgotten");
         let mut session = Session::new();
         for (filter, (subscription, _)) in &image.subscriptions {
@@ -196,36 +224,64 @@ impl Kept {
             }
         }
         image.received.keys().filter_map(|id| PacketId::new(*id)).for_each(|id| session.restore_received(id));
-        let mut places: Vec<u64> = image.entries.keys().copied().collect();
-        places.sort_unstable();
-        let mut queue = DurableQueue::new(id, image.last_place(), limits);
-        let mut in_flight = Vec::new();
-        for place in places {
-            let entry = &image.entries[&place];
-            match self.message(&self.image.bodies[&entry.body], wall) {
-                Ok(message) => {
-                    let delivery = Delivery { hop: entry.hop(place), message };
-                    match PacketId::new(entry.packet_id) {
-                        Some(packet_id) => in_flight.push((entry.order, packet_id, entry.released, delivery)),
-                        None => queue.restore(delivery),
-                    }
-                }
-                Err(error) => {
-                    unreadable.push(format!("message {place} of client {:?}: {error}", head.client_id));
-                }
+        self.under_way(image, &head.client_id, &mut session);
+        let queue = self.queue(id, image, &head.client_id);
+        Recovered { id, head, session, queue }
+    }
+
+    /// What was sent and not acknowledged, in its order.
+    fn under_way(&mut self, image: &SessionImage, client_id: &str, session: &mut Session) {
+        let mut in_flight: Vec<_> = image.in_flight.iter().collect();
+        in_flight.sort_by_key(|(_, one)| one.order);
+        for (packet_id, one) in in_flight {
+            if let (Some(packet_id), Some(delivery)) =
+                (PacketId::new(*packet_id), self.delivery(image, one.place, client_id))
+            {
+                session.restore_sent(packet_id, delivery, one.released);
             }
         }
-        in_flight.sort_by_key(|(order, ..)| *order);
-        for (_, packet_id, released, delivery) in in_flight {
-            session.restore_sent(packet_id, delivery, released);
+    }
+
+    fn queue(&mut self, id: SessionId, image: &SessionImage, client_id: &str) -> Box<dyn Queue> {
+        let waiting = image.entries.iter().filter(|(_, entry)| entry.packet_id == 0);
+        let mut places: Vec<u64> = waiting.map(|(place, _)| place).collect();
+        places.sort_unstable();
+        let Some((budget, loader)) = self.later.clone() else {
+            let mut queue = MemoryQueue::new(self.limits);
+            let found = places.into_iter().filter_map(|place| self.delivery(image, place, client_id));
+            found.for_each(|delivery| queue.restore(delivery));
+            return Box::new(queue);
+        };
+        let mut queue = DurableQueue::new(id, image.entries.last(), self.limits, budget, loader);
+        for place in places {
+            if let (Some(hop), Some(entry)) = (image.hop(place), image.entries.get(place)) {
+                let (size_bytes, expires_at) = self.kept.outline(entry.body, &self.wall);
+                queue.restore(&hop, size_bytes, expires_at);
+            }
         }
-        Recovered { id, head, session, queue: Box::new(queue) }
+        Box::new(queue)
+    }
+
+    fn delivery(&mut self, image: &SessionImage, place: u64, client_id: &str) -> Option<Delivery> {
+        let (hop, entry) = (image.hop(place)?, image.entries.get(place)?);
+        match self.kept.message(entry.body, &self.wall) {
+            Ok(message) => Some(Delivery { hop, message }),
+            Err(error) => {
+                self.unreadable.push(format!("message {place} of client {client_id:?}: {error}"));
+                None
+            }
+        }
     }
 }
 
-fn message(body: &record::Body<'_>, wall: &Wall) -> Option<Message> {
+fn expiry(expires_at_ms: u64, wall: &Wall) -> Option<Instant> {
+    if expires_at_ms == 0 { None } else { wall.to_instant(expires_at_ms) }
+}
+
+/// The message of a record; `None` if its topic is none.
+pub(crate) fn message(body: &record::Body<'_>, wall: &Wall) -> Option<Message> {
     let topic = TopicName::parse(body.topic).ok()?;
-    let expires_at = if body.expires_at_ms == 0 { None } else { wall.to_instant(body.expires_at_ms) };
+    let expires_at = expiry(body.expires_at_ms, wall);
     let properties = Properties::from_validated(body.properties);
     Some(Message::new(topic, properties, body.payload, NO_PUBLISHER, expires_at))
 }

@@ -4,11 +4,12 @@
 //! Each frame says how far everything before it was synced when it was written: what does not read before that
 //! point is damage, what does not read behind it is what a power failure took.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-use super::image::{At, Frame};
+use super::image::Frame;
+use super::live::{At, Spot};
 use super::medium::{Medium, MediumFile};
 
 /// What segments begin with, before the version and the number.
@@ -25,6 +26,8 @@ const FRAME_HEAD_BYTES: usize = 20;
 pub(crate) struct Segments {
     medium: Arc<dyn Medium>,
     files: BTreeMap<u32, Segment>,
+    /// Not needed any more, oldest first; removed once everything up to this place is synced.
+    retired: VecDeque<(u32, Segment, At)>,
     /// Everything before it survives a power failure.
     synced_to: At,
     segment_bytes_max: u64,
@@ -96,12 +99,27 @@ impl Segments {
         mut replay: impl FnMut(&[u8], At) -> Result<(), String>,
     ) -> io::Result<(Self, Findings)> {
         let numbers = numbers(&*medium)?;
-        let mut segments = Self { medium, files: BTreeMap::new(), synced_to: 0, segment_bytes_max };
+        let count = numbers.len();
+        let mut segments = Self {
+            medium: medium.clone(),
+            files: BTreeMap::new(),
+            retired: VecDeque::new(),
+            synced_to: 0,
+            segment_bytes_max,
+        };
         let mut findings = Findings::default();
         let last = numbers.last().copied();
-        for number in numbers {
-            segments.read(number, Some(number) == last, &mut replay, &mut findings)?;
-        }
+        // One is read from the medium while another is taken in.
+        let (reads, contents) = crossbeam_channel::bounded(READ_AHEAD);
+        std::thread::scope(|scope| {
+            scope.spawn(|| read_all(&*medium, numbers, &reads));
+            for _ in 0..count {
+                let (number, read) = contents.recv().expect("the reader reads them all");
+                let (file, bytes) = read?;
+                segments.take_in(number, file, &bytes, Some(number) == last, &mut replay, &mut findings)?;
+            }
+            Ok::<_, io::Error>(())
+        })?;
         if let (Some(first), Some(last)) = (segments.files.keys().next(), segments.files.keys().last())
             && u64::from(last - first) + 1 != segments.files.len() as u64
         {
@@ -110,19 +128,18 @@ impl Segments {
         Ok((segments, findings))
     }
 
-    fn read(
+    fn take_in(
         &mut self,
         number: u32,
+        file: Arc<dyn MediumFile>,
+        bytes: &[u8],
         is_last: bool,
         replay: &mut impl FnMut(&[u8], At) -> Result<(), String>,
         findings: &mut Findings,
     ) -> io::Result<()> {
         let name = name_of(number);
-        let file = self.medium.open(&name)?;
-        let mut bytes = vec![0; usize::try_from(file.len_bytes()?).expect("a segment fits into memory")];
-        file.read_at(&mut bytes, 0)?;
         let mut end = HEADER_BYTES.min(bytes.len() as u64);
-        match header_of(&bytes) {
+        match header_of(bytes) {
             Header::Known => {}
             Header::Format(format) => {
                 return Err(other(format!(
@@ -150,11 +167,11 @@ impl Segments {
                     end = position as u64;
                 }
                 None => {
-                    let next = next_frame(&bytes, position + 1);
+                    let next = next_frame(bytes, position + 1);
                     let lost_bytes = next.unwrap_or(bytes.len()) - position;
                     let sentence = format!("{name}: {lost_bytes} bytes at {position} cannot be read");
                     // Only the last segment can end in what was never synced, and then nothing behind it was.
-                    if is_last && !self.was_synced(number, &bytes, position) {
+                    if is_last && !self.was_synced(number, bytes, position) {
                         findings.torn.push(sentence);
                         break;
                     }
@@ -204,7 +221,8 @@ impl Segments {
     /// # Errors
     /// The medium failed or is full.
     pub(crate) fn fresh(medium: Arc<dyn Medium>, number: u32, segment_bytes_max: u64) -> io::Result<Self> {
-        let mut segments = Self { medium, files: BTreeMap::new(), synced_to: 0, segment_bytes_max };
+        let (files, retired) = (BTreeMap::new(), VecDeque::new());
+        let mut segments = Self { medium, files, retired, synced_to: 0, segment_bytes_max };
         segments.add(number)?;
         Ok(segments)
     }
@@ -284,7 +302,8 @@ impl Segments {
 
     /// Bytes of all segments.
     pub(crate) fn len_bytes(&self) -> u64 {
-        self.files.values().map(|segment| segment.len_bytes).sum()
+        let retired = self.retired.iter().map(|(_, segment, _)| segment);
+        self.files.values().chain(retired).map(|segment| segment.len_bytes).sum()
     }
 
     /// How many there are.
@@ -292,33 +311,62 @@ impl Segments {
         self.files.len()
     }
 
-    /// The oldest segment and its bytes, unless it is the one that is written.
-    ///
-    /// # Errors
-    /// The medium failed.
-    pub(crate) fn read_oldest(&self) -> io::Result<Option<(u32, Vec<u8>)>> {
-        let Some((number, segment)) = self.files.iter().next().filter(|_| self.files.len() > 1) else {
-            return Ok(None);
-        };
-        let mut bytes = vec![0; usize::try_from(segment.len_bytes).expect("a segment fits into memory")];
-        segment.file.read_at(&mut bytes, 0)?;
-        Ok(Some((*number, bytes)))
+    /// The oldest segment, unless it is the one that is written: its number, its file and how long it is.
+    pub(crate) fn oldest(&self) -> Option<(u32, Arc<dyn MediumFile>, u64)> {
+        let (number, segment) = self.files.iter().next().filter(|_| self.files.len() > 1)?;
+        Some((*number, segment.file.clone(), segment.len_bytes))
     }
 
-    /// Forgets the oldest segment, of which nothing is needed any more.
+    /// Nothing is needed any more of the oldest segment, once all that is written now is synced.
+    pub(crate) fn retire_oldest(&mut self) {
+        let (last, segment) = self.last();
+        let end = at(last, segment.len_bytes);
+        if let Some((number, segment)) = self.files.pop_first() {
+            self.retired.push_back((number, segment, end));
+        }
+    }
+
+    /// Segments that wait for a sync to be removed.
+    pub(crate) fn retired_len(&self) -> usize {
+        self.retired.len()
+    }
+
+    /// Removes what can go.
     ///
     /// # Errors
     /// The medium failed.
-    pub(crate) fn remove_oldest(&mut self) -> io::Result<()> {
-        if let Some((number, _)) = self.files.pop_first() {
-            self.medium.remove(&name_of(number))?;
+    pub(crate) fn remove_retired(&mut self) -> io::Result<()> {
+        while let Some((number, ..)) = self.retired.front().filter(|(_, _, end)| *end <= self.synced_to) {
+            self.medium.remove(&name_of(*number))?;
+            self.retired.pop_front();
         }
         Ok(())
     }
 
-    /// The file that holds a record; `None` if it is gone.
-    pub(crate) fn file(&self, at: At) -> Option<Arc<dyn MediumFile>> {
-        Some(self.files.get(&number_at(at))?.file.clone())
+    /// The file that holds a record; `None` if it is not written.
+    pub(crate) fn file(&self, spot: Spot) -> Option<Arc<dyn MediumFile>> {
+        let segment = self.files.get(&number_at(spot.at)).filter(|_| spot.is_written())?;
+        let end = offset_at(spot.at) + u64::from(spot.bytes);
+        (end <= segment.len_bytes).then(|| segment.file.clone())
+    }
+}
+
+/// Segments that are read in advance when a store is opened.
+const READ_AHEAD: usize = 2;
+
+/// A segment's number, and its file with all that is in it.
+type Contents = (u32, io::Result<(Arc<dyn MediumFile>, Vec<u8>)>);
+
+fn read_all(medium: &dyn Medium, numbers: Vec<u32>, to: &crossbeam_channel::Sender<Contents>) {
+    for number in numbers {
+        let read = medium.open(&name_of(number)).and_then(|file| {
+            let mut bytes = vec![0; usize::try_from(file.len_bytes()?).expect("a segment fits into memory")];
+            file.read_at(&mut bytes, 0)?;
+            Ok((file, bytes))
+        });
+        if to.send((number, read)).is_err() {
+            return; // an error ended the opening
+        }
     }
 }
 
@@ -355,19 +403,46 @@ fn next_frame(bytes: &[u8], from: usize) -> Option<usize> {
     starts.find(|start| frame_at(&bytes[*start..]).is_some())
 }
 
-/// Hands the records of every frame of one segment to `each`, with the place of the first.
-pub(crate) fn each_frame(number: u32, bytes: &[u8], mut each: impl FnMut(&[u8], At)) {
-    let mut position = HEADER_BYTES as usize;
-    while position < bytes.len() {
-        match frame_at(&bytes[position..]) {
-            Some((payload, _)) => {
-                each(payload, at(number, (position + FRAME_HEAD_BYTES) as u64));
-                position += FRAME_HEAD_BYTES + payload.len();
-            }
-            None => match next_frame(bytes, position + 1) {
-                Some(next) => position = next,
-                None => return,
-            },
+/// A frame of a segment that is read by parts.
+pub(crate) struct ReadFrame {
+    pub(crate) records: Vec<u8>,
+    /// Where the first record stands.
+    pub(crate) origin: At,
+    /// Where the next frame begins.
+    pub(crate) next: u64,
+}
+
+/// The next frame of a segment at or behind an offset that can be read; `None` if there is none.
+///
+/// # Errors
+/// The medium failed.
+pub(crate) fn read_frame(
+    number: u32,
+    file: &dyn MediumFile,
+    from: u64,
+    len_bytes: u64,
+) -> io::Result<Option<ReadFrame>> {
+    let mut head = [0; FRAME_HEAD_BYTES];
+    if from + head.len() as u64 > len_bytes {
+        return Ok(None);
+    }
+    file.read_at(&mut head, from)?;
+    let len = u32::from_le_bytes(head[4..8].try_into().expect("four bytes"));
+    let end = from + head.len() as u64 + u64::from(len);
+    let is_head = head.starts_with(&FRAME_MAGIC) && end <= len_bytes;
+    // Damage that was to be left out when the store was opened: the rest is searched.
+    let mut bytes = vec![0; usize::try_from(if is_head { end } else { len_bytes } - from).unwrap_or(0)];
+    file.read_at(&mut bytes, from)?;
+    let start = if frame_at(&bytes).is_some() { Some(0) } else { next_frame(&bytes, 1) };
+    match start {
+        None if is_head && end < len_bytes => read_frame(number, file, end, len_bytes),
+        None => Ok(None),
+        Some(start) => {
+            let (records, _) = frame_at(&bytes[start..]).expect("it was found");
+            let records = records.to_vec();
+            let begin = from + start as u64 + FRAME_HEAD_BYTES as u64;
+            let (origin, next) = (at(number, begin), begin + records.len() as u64);
+            Ok(Some(ReadFrame { records, origin, next }))
         }
     }
 }

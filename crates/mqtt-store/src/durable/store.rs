@@ -2,22 +2,29 @@
 
 use core::fmt;
 use core::num::NonZeroU64;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::task::{Poll, Wake, Waker};
+use std::thread::{JoinHandle, Thread};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
+use mqtt_session::Message;
 use mqtt_topic::{TopicFilter, TopicName};
 use parking_lot::Mutex;
 
+use super::budget::Budget;
 use super::health::{Condition, Health};
+use super::loader::Loader;
 use super::medium::{Directory, Medium};
 use super::queue::DurableQueue;
-use super::recovery::{self, OpenError, Report};
+use super::recovery::{self, OpenError, Rebuilding, Report};
+use super::replay::RetainedTicket;
 use super::wall::Wall;
 use super::writer::{Kept, Order, WriteSettings, Writer};
+use crate::retained::{Shelf, topic_of};
 use crate::{
     Journal, MemoryStore, Parked, Progress, Queue, QueueLimits, Recovered, RetainOutcome, Retained,
     RetainedLimits, RetainedPage, RetainedTotals, SessionId, Store, StoreError, Transaction,
@@ -32,6 +39,10 @@ pub struct DurableSettings {
     pub retained: RetainedLimits,
     /// Bounds on the queues that are read back.
     pub queue: QueueLimits,
+    /// Bytes of message bodies in memory, those of retained messages and of queues together; beyond it, bodies are on
+    /// the medium only. What a client that is connected gets next, and what it has not acknowledged, is in memory
+    /// nevertheless.
+    pub memory_bytes_max: usize,
     /// Joins the clock of the process with the calendar.
     pub wall: Wall,
     /// Whether damaged data is left out instead of refusing to start. The report lists it.
@@ -41,6 +52,9 @@ pub struct DurableSettings {
 /// A store on a medium.
 pub struct DurableStore {
     memory: MemoryStore,
+    retained: Shelf,
+    budget: Arc<Budget>,
+    loader: Arc<Loader>,
     way: Way,
     kept: Arc<Mutex<Kept>>,
     health: Arc<Health>,
@@ -72,7 +86,7 @@ impl DurableStore {
         progress: impl FnMut(u64),
     ) -> Result<Self, OpenError> {
         let medium = Arc::new(Directory::open(path)?);
-        Self::on(medium, settings, progress, |writer| {
+        Self::on(medium, settings, progress, Loader::on_thread, |writer| {
             let (orders, waiting) = crossbeam_channel::bounded(ORDERS_MAX);
             let thread = std::thread::Builder::new().name("store".to_owned());
             let thread = thread.spawn(move || writer.run(&waiting))?;
@@ -85,43 +99,63 @@ impl DurableStore {
     /// # Errors
     /// See [`OpenError`].
     pub fn open_inline(medium: Arc<dyn Medium>, settings: &DurableSettings) -> Result<Self, OpenError> {
-        Self::on(medium, settings, |_| {}, |writer| Ok(Way::Inline(Box::new(Mutex::new(writer)))))
+        let loader = |kept, health, wall| Ok(Loader::inline(kept, health, wall));
+        Self::on(medium, settings, |_| {}, loader, |writer| Ok(Way::Inline(Box::new(Mutex::new(writer)))))
     }
 
     fn on(
         medium: Arc<dyn Medium>,
         settings: &DurableSettings,
         progress: impl FnMut(u64),
-        way: impl FnOnce(Writer) -> std::io::Result<Way>,
+        loader: impl FnOnce(Arc<Mutex<Kept>>, Arc<Health>, Wall) -> io::Result<Loader>,
+        way: impl FnOnce(Writer) -> io::Result<Way>,
     ) -> Result<Self, OpenError> {
         let wall = settings.wall;
-        let (mut kept, mut findings) = recovery::read(medium, settings.write.segment_bytes_max, progress)?;
-        let memory = MemoryStore::new(RetainedLimits { messages_max: usize::MAX, bytes_max: usize::MAX });
-        let unreadable = kept.retained(&wall, |retained| {
-            memory.retain(retained).expect("there is no limit yet");
-        });
-        findings.damaged.extend(unreadable);
-        let (recovered, unreadable) = kept.sessions(&wall, settings.queue);
-        findings.damaged.extend(unreadable);
+        let (mut kept, findings) = recovery::read(medium, settings.write.segment_bytes_max, progress)?;
         if !findings.damaged.is_empty() && !settings.drop_damaged {
             return Err(OpenError::Damaged(findings.damaged));
         }
         kept.segments.tidy_end()?;
         kept.segments.begin()?;
         let report = kept.report(findings);
-        let (last_session, last_version) = (kept.image.last_session, kept.image.last_version);
-        let (kept, health) = (Arc::new(Mutex::new(kept)), Arc::new(Health::default()));
-        let writer = Writer::new(kept.clone(), settings.write, health.clone(), wall);
-        Ok(Self {
-            memory: memory.with_limits(settings.retained),
-            way: way(writer)?,
+        let health = Arc::new(Health::default());
+        let budget = Budget::new(health.clone(), settings.memory_bytes_max);
+        let kept = Arc::new(Mutex::new(kept));
+        let loader = Arc::new(loader(kept.clone(), health.clone(), wall)?);
+        let mut store = Self {
+            memory: MemoryStore::default(),
+            retained: Shelf::new(settings.retained),
+            budget: budget.clone(),
+            loader: loader.clone(),
+            way: way(Writer::new(kept.clone(), settings.write, health.clone(), wall, loader))?,
             kept,
             health,
             report,
-            recovered: Mutex::new(recovered),
-            last_session: AtomicU64::new(last_session),
-            last_version: Mutex::new(last_version),
-        })
+            recovered: Mutex::default(),
+            last_session: AtomicU64::new(0),
+            last_version: Mutex::new(0),
+        };
+        store.rebuild(settings);
+        Ok(store)
+    }
+
+    /// Puts together what the image amounts to.
+    fn rebuild(&mut self, settings: &DurableSettings) {
+        let kept = self.kept.lock();
+        *self.last_session.get_mut() = kept.image.last_session;
+        *self.last_version.get_mut() = kept.image.last_version;
+        kept.retained_outlines(&settings.wall, |topic, version, retained| {
+            self.retained.restore(TopicName::assume_valid(topic), retained, version);
+        });
+        let mut rebuilding = Rebuilding {
+            kept: &kept,
+            wall: settings.wall,
+            limits: settings.queue,
+            later: Some((self.budget.clone(), self.loader.clone())),
+            unreadable: Vec::new(),
+        };
+        *self.recovered.get_mut() = rebuilding.sessions();
+        self.report.findings.damaged.append(&mut rebuilding.unreadable);
     }
 
     /// What was read back at the start.
@@ -149,6 +183,21 @@ impl DurableStore {
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
         self.kept.lock().segments.len_bytes()
+    }
+
+    /// Keeps or clears a message; the budget knows of it.
+    fn shelve(
+        &self,
+        topic: TopicName<&str>,
+        retained: Retained,
+        version: u64,
+    ) -> Result<RetainOutcome, StoreError> {
+        let bytes_here = here_bytes(&retained);
+        let is_empty = retained.message.payload().is_empty() && bytes_here > 0;
+        let (outcome, old) = self.retained.retain(topic, retained, version)?;
+        self.budget.add(if is_empty { 0 } else { bytes_here });
+        self.budget.remove(old.as_ref().map_or(0, here_bytes));
+        Ok(outcome)
     }
 
     fn order(&self, order: Order) {
@@ -197,6 +246,7 @@ impl Journal for DurableStore {
             // A thread that panicked has said so.
             thread.join().ok();
         }
+        self.loader.close();
     }
 }
 
@@ -217,7 +267,12 @@ impl Store for DurableStore {
     ) -> Result<RetainOutcome, StoreError> {
         // The lock makes the order of versions that of what is in memory.
         let mut version = self.last_version.lock();
-        let outcome = self.memory.retain(retained.clone())?;
+        let mut shelved = retained.clone();
+        if transaction.keeps_messages() && !retained.message.payload().is_empty() && self.budget.is_over() {
+            let size_bytes = u32::try_from(retained.message.size_bytes()).unwrap_or(u32::MAX);
+            shelved.message = Message::absent(size_bytes, retained.message.expires_at());
+        }
+        let outcome = self.shelve(topic_of(&retained.message), shelved, *version + 1)?;
         *version += 1;
         match outcome {
             RetainOutcome::Added | RetainOutcome::Replaced if transaction.keeps_messages() => {
@@ -240,20 +295,56 @@ impl Store for DurableStore {
         messages_max: usize,
         now: Instant,
     ) -> Result<RetainedPage, StoreError> {
-        self.memory.scan_retained(filter, after, messages_max, now)
+        // Whoever calls this can wait; the broker polls.
+        let mut ticket = None;
+        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        loop {
+            let polled = self.poll_retained(&mut ticket, filter, after, messages_max, now, &|| waker.clone());
+            match polled {
+                Poll::Ready(page) => return page,
+                Poll::Pending if self.loader.is_inline() => return Err(StoreError::Unavailable),
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
+    fn poll_retained(
+        &self,
+        ticket: &mut Option<RetainedTicket>,
+        filter: &TopicFilter<&str>,
+        after: Option<&TopicName<Box<str>>>,
+        messages_max: usize,
+        now: Instant,
+        waker: &dyn Fn() -> Waker,
+    ) -> Poll<Result<RetainedPage, StoreError>> {
+        if ticket.is_none() {
+            let (page, holes) = self.retained.scan(filter, after, messages_max, now);
+            if holes.is_empty() {
+                return Poll::Ready(Ok(page));
+            }
+            *ticket = Some(RetainedTicket::new(page, holes, &self.loader, waker()));
+        }
+        match ticket.as_mut().and_then(|ticket| ticket.complete(&self.retained, &self.budget)) {
+            Some(page) => {
+                *ticket = None;
+                Poll::Ready(Ok(page))
+            }
+            None => Poll::Pending,
+        }
     }
 
     fn retained_totals(&self) -> RetainedTotals {
-        self.memory.retained_totals()
+        self.retained.totals()
     }
 
     fn expire_retained(&self, now: Instant) -> usize {
         let mut version = self.last_version.lock();
-        let expired = self.memory.take_expired_retained(now);
+        let expired = self.retained.take_expired(now);
         let mut transaction = Transaction::default();
-        for message in &expired {
+        for (topic, retained) in &expired {
             *version += 1;
-            transaction.clear(message.topic(), *version);
+            transaction.clear(topic, *version);
+            self.budget.remove(here_bytes(retained));
         }
         drop(version);
         if !expired.is_empty() {
@@ -263,7 +354,7 @@ impl Store for DurableStore {
     }
 
     fn next_retained_expiry(&self) -> Option<Instant> {
-        self.memory.next_retained_expiry()
+        self.retained.next_expiry()
     }
 
     fn open_queue(&self, client_id: &str, limits: QueueLimits) -> Result<Box<dyn Queue>, StoreError> {
@@ -273,7 +364,8 @@ impl Store for DurableStore {
     fn open_kept_queue(&self, _client_id: &str, limits: QueueLimits) -> Result<Box<dyn Queue>, StoreError> {
         let id = self.last_session.fetch_add(1, Ordering::Relaxed) + 1;
         let id = SessionId(NonZeroU64::new(id).expect("above zero"));
-        Ok(Box::new(DurableQueue::new(id, 0, limits)))
+        let (budget, loader) = (self.budget.clone(), self.loader.clone());
+        Ok(Box::new(DurableQueue::new(id, 0, limits, budget, loader)))
     }
 
     fn park(&self, client_id: &str, parked: Parked) -> Result<(), StoreError> {
@@ -295,4 +387,18 @@ impl Store for DurableStore {
     fn take_recovered(&self) -> Vec<Recovered> {
         std::mem::take(&mut *self.recovered.lock())
     }
+}
+
+/// Wakes a thread that waits.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Bytes that a message's body takes in memory.
+fn here_bytes(retained: &Retained) -> usize {
+    if retained.message.is_absent() { 0 } else { retained.message.size_bytes() }
 }

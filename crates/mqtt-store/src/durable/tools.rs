@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::medium::{Directory, Medium};
-use super::recovery::{self, OpenError};
+use super::recovery::{self, OpenError, Rebuilding};
 use super::segments::Findings;
 use super::wall::Wall;
 use super::writer::{Kept, WriteSettings};
@@ -33,9 +33,11 @@ pub fn dump(path: &Path, wall: Wall) -> Result<Dumped, OpenError> {
     let (kept, mut findings) = read(path)?;
     let mut retained = Vec::new();
     findings.damaged.extend(kept.retained(&wall, |message| retained.push(message)));
-    let (sessions, unreadable) = kept.sessions(&wall, QueueLimits::default());
-    findings.damaged.extend(unreadable);
-    let (bytes, bytes_live) = (kept.segments.len_bytes(), kept.image.live_bytes);
+    let (bytes, bytes_live) = (kept.segments.len_bytes(), kept.image.live.total_bytes());
+    let limits = QueueLimits::default();
+    let mut rebuilding = Rebuilding { kept: &kept, wall, limits, later: None, unreadable: Vec::new() };
+    let sessions = rebuilding.sessions();
+    findings.damaged.extend(rebuilding.unreadable);
     Ok(Dumped { sessions, retained, findings, bytes, bytes_live })
 }
 

@@ -10,9 +10,12 @@ use hashbrown::HashMap;
 use parking_lot::Mutex;
 
 use super::health::{Condition, Health};
-use super::image::{At, Image};
+use super::image::Image;
+use super::live::{At, Spot};
+use super::loader::Loader;
+use super::medium::MediumFile;
 use super::record::{Decoder, Record, Unreadable};
-use super::segments::{Segments, each_frame};
+use super::segments::{HEADER_BYTES, Segments, read_frame};
 use super::wall::Wall;
 use crate::journal::{Progress, Transaction};
 
@@ -68,6 +71,11 @@ pub(crate) struct Writer {
     synced_at: Option<Instant>,
     /// The oldest segment, while what is needed of it is written again.
     cleaning: Option<Cleaning>,
+    /// Whether cleaning leaves most of the time to others.
+    is_paced: bool,
+    /// When the next part of a segment may be cleaned.
+    clean_after: Option<Instant>,
+    loader: Arc<Loader>,
 }
 
 #[derive(Debug)]
@@ -79,15 +87,20 @@ pub(crate) struct Kept {
 #[derive(Debug)]
 struct Cleaning {
     number: u32,
-    bytes: Vec<u8>,
-    /// Frames that are done.
-    frames: usize,
+    file: Arc<dyn MediumFile>,
+    len_bytes: u64,
+    /// Everything before it is done.
+    position: u64,
 }
 
 /// Bytes that go out with one write.
-const BATCH_BYTES_MAX: usize = 4 << 20;
+const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Bytes of the oldest segment that are looked at after each write, so that nobody waits long.
-const CLEAN_BYTES: usize = 256 << 10;
+const CLEAN_BYTES: u64 = 256 << 10;
+/// After cleaning for some time, so many times as long belong to others.
+const CLEAN_PAUSE: u32 = 3;
+/// Segments that wait for a sync before they are removed; more do not wait for the usual time of one.
+const RETIRED_MAX: usize = 2;
 /// Time between two attempts to write to a full medium.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -97,6 +110,7 @@ impl Writer {
         settings: WriteSettings,
         health: Arc<Health>,
         wall: Wall,
+        loader: Arc<Loader>,
     ) -> Self {
         let writer = Self {
             kept,
@@ -109,6 +123,9 @@ impl Writer {
             unsynced: false,
             synced_at: None,
             cleaning: None,
+            is_paced: false,
+            clean_after: None,
+            loader,
         };
         writer.note();
         writer
@@ -117,6 +134,7 @@ impl Writer {
     /// Serves a channel to its end.
     pub(crate) fn run(mut self, orders: &Receiver<Order>) {
         let mut batch = Vec::new();
+        self.is_paced = true;
         loop {
             match orders.recv_timeout(self.patience()) {
                 Ok(order) => batch.push(order),
@@ -141,13 +159,20 @@ impl Writer {
         if !self.unwritten.is_empty() {
             return RETRY;
         }
-        if self.cleaning.is_some() || self.wants_cleaning() {
-            return Duration::from_millis(1);
-        }
-        match self.synced_at {
+        let sync = match self.synced_at {
             Some(at) if self.unsynced => self.settings.sync_interval.saturating_sub(at.elapsed()),
             _ => Duration::from_secs(3600),
+        };
+        if self.cleaning.is_some() || self.wants_cleaning() {
+            return sync.min(self.clean_pause().max(Duration::from_millis(1)));
         }
+        sync
+    }
+
+    /// How long cleaning has to wait for others.
+    fn clean_pause(&self) -> Duration {
+        let after = self.clean_after.filter(|_| self.is_paced);
+        after.map_or(Duration::ZERO, |after| after.saturating_duration_since(Instant::now()))
     }
 
     /// Stores what came. Whether it was the end.
@@ -166,11 +191,13 @@ impl Writer {
         let due = self.unsynced
             && (must_sync
                 || closing
+                || self.kept.lock().segments.retired_len() > if self.is_paced { RETIRED_MAX } else { 0 }
                 || self.synced_at.is_none_or(|at| at.elapsed() >= self.settings.sync_interval));
         match stored.and_then(|()| if due { self.sync() } else { Ok(()) }) {
             Ok(()) => self.answer(),
             Err(error) => self.fail(&error),
         }
+        self.loader.retry();
         self.put_off(orders, &done);
         let idle = self.health.condition() == Condition::Good && self.unwritten.is_empty();
         if idle && let Err(error) = self.rotate().and_then(|()| self.clean()) {
@@ -211,6 +238,7 @@ impl Writer {
                 let changes = transaction.changes.iter();
                 pending.extend(changes.filter_map(|change| image.apply(change, &mut shared)));
                 *must_sync |= transaction.synced;
+                self.health.messages_stored.fetch_add(transaction.messages, Ordering::Relaxed);
                 self.health.transactions.fetch_add(1, Ordering::Relaxed);
                 self.unanswered.extend(to.clone());
                 (*done, moved) = (true, true);
@@ -222,6 +250,7 @@ impl Writer {
         for pending in &pending {
             image.write(pending, &mut frame, &self.wall);
         }
+        image.forget_fresh();
         self.unwritten.extend(segments.seal(frame).unwrap_or_default());
         self.write(segments)
     }
@@ -244,7 +273,10 @@ impl Writer {
     fn sync(&mut self) -> io::Result<()> {
         let (file, to) = self.kept.lock().segments.next_sync();
         file.sync()?;
-        self.kept.lock().segments.note_synced(to);
+        let mut kept = self.kept.lock();
+        kept.segments.note_synced(to);
+        kept.segments.remove_retired()?;
+        drop(kept);
         self.health.syncs.fetch_add(1, Ordering::Relaxed);
         self.unsynced = false;
         self.synced_at = Some(Instant::now());
@@ -309,58 +341,88 @@ impl Writer {
     }
 
     fn wants_cleaning(&self) -> bool {
-        let kept = self.kept.lock();
-        let tolerated = self.settings.space_factor * kept.image.live_bytes + self.settings.space_bytes_min;
-        kept.segments.len() > 1 && kept.segments.len_bytes() > tolerated
+        self.held_over(1)
     }
 
-    /// Goes on writing what is needed of the oldest segment again, and removes it when that is done.
+    /// Whether the segments hold more than is tolerated, times this.
+    fn held_over(&self, times: u64) -> bool {
+        let kept = self.kept.lock();
+        let live_bytes = kept.image.live.total_bytes();
+        let tolerated = self.settings.space_factor * live_bytes + self.settings.space_bytes_min;
+        kept.segments.oldest().is_some() && kept.segments.len_bytes() > tolerated * times
+    }
+
+    /// Goes on writing what is needed of the oldest segment again, and retires it when that is done. Takes a part of
+    /// the time only, as long as that keeps up.
     fn clean(&mut self) -> io::Result<()> {
-        if self.cleaning.is_none() && self.wants_cleaning() {
-            let oldest = self.kept.lock().segments.read_oldest()?;
-            self.cleaning = oldest.map(|(number, bytes)| Cleaning { number, bytes, frames: 0 });
-        }
-        let Some(mut cleaning) = self.cleaning.take() else { return Ok(()) };
-        let kept = self.kept.clone();
-        let mut guard = kept.lock();
-        let Kept { image, segments } = &mut *guard;
-        let mut frame = segments.frame(self.unwritten.len());
-        let (mut index, mut looked_at) = (0, 0);
-        let mut finished = true;
-        each_frame(cleaning.number, &cleaning.bytes, |records, origin| {
-            index += 1;
-            if index <= cleaning.frames {
-                return;
-            }
-            if looked_at >= CLEAN_BYTES {
-                finished = false;
-                return;
-            }
-            looked_at += records.len();
-            cleaning.frames = index;
-            // What cannot be read was found when the store was opened.
-            let _ = for_each_record(records, origin, |record, at, _| {
-                if let Some(pending) = image.save(record, at) {
-                    image.write(&pending, &mut frame, &self.wall);
-                }
-            });
-        });
-        self.unwritten.extend(segments.seal(frame).unwrap_or_default());
-        self.write(segments)?;
-        if !finished {
-            self.cleaning = Some(cleaning);
+        if !self.clean_pause().is_zero() && !self.held_over(2) {
             return Ok(());
         }
-        drop(guard);
-        // The copies must be safe before what they were made from goes.
-        self.sync()?;
-        self.kept.lock().segments.remove_oldest()
+        let began = Instant::now();
+        self.choose_oldest();
+        let Some(cleaning) = self.cleaning.take() else { return Ok(()) };
+        let done = self.clean_part(cleaning)?;
+        self.clean_after = Some(Instant::now() + began.elapsed() * CLEAN_PAUSE);
+        if done {
+            // The copies must be safe before what they were made from goes.
+            self.kept.lock().segments.retire_oldest();
+            self.unsynced = true;
+        }
+        Ok(())
+    }
+
+    /// Looks for a segment to clean. Those of which nothing is needed need no cleaning.
+    fn choose_oldest(&mut self) {
+        while self.cleaning.is_none() && self.wants_cleaning() {
+            let mut kept = self.kept.lock();
+            let Some((number, file, len_bytes)) = kept.segments.oldest() else { return };
+            if kept.image.live.bytes_of(number) > 0 {
+                self.cleaning = Some(Cleaning { number, file, len_bytes, position: HEADER_BYTES });
+                return;
+            }
+            kept.image.live.forget(number);
+            kept.segments.retire_oldest();
+            self.unsynced = true;
+        }
+    }
+
+    /// Writes what is needed of the next part of a segment again. Whether that was the last.
+    fn clean_part(&mut self, mut cleaning: Cleaning) -> io::Result<bool> {
+        let from = cleaning.position;
+        let Cleaning { number, len_bytes, .. } = cleaning;
+        while cleaning.position < from + CLEAN_BYTES {
+            let needed = self.kept.lock().image.live.bytes_of(number) > 0;
+            let read = read_frame(number, &*cleaning.file, cleaning.position, len_bytes)?.filter(|_| needed);
+            let Some(read) = read else {
+                self.kept.lock().image.live.forget(number);
+                return Ok(true);
+            };
+            cleaning.position = read.next;
+            self.save_records(&read.records, read.origin)?;
+        }
+        self.cleaning = Some(cleaning);
+        Ok(false)
+    }
+
+    fn save_records(&mut self, records: &[u8], origin: At) -> io::Result<()> {
+        let kept = self.kept.clone();
+        let mut kept = kept.lock();
+        let Kept { image, segments } = &mut *kept;
+        let mut frame = segments.frame(self.unwritten.len());
+        // What cannot be read was found when the store was opened.
+        let _ = for_each_record(records, origin, |record, spot| {
+            if let Some(pending) = image.save(record, spot.at) {
+                image.write(&pending, &mut frame, &self.wall);
+            }
+        });
+        self.unwritten.extend(segments.seal(frame).unwrap_or_default());
+        self.write(segments)
     }
 
     fn note(&self) {
         let kept = self.kept.lock();
         self.health.bytes_held.store(kept.segments.len_bytes(), Ordering::Relaxed);
-        self.health.bytes_live.store(kept.image.live_bytes, Ordering::Relaxed);
+        self.health.bytes_live.store(kept.image.live.total_bytes(), Ordering::Relaxed);
         self.health.messages.store(kept.image.messages, Ordering::Relaxed);
     }
 
@@ -368,16 +430,17 @@ impl Writer {
     pub(crate) fn compact(&mut self) -> io::Result<()> {
         self.kept.lock().segments.begin()?;
         let rounds = self.kept.lock().segments.len() - 1;
-        let settings = self.settings;
-        (self.settings.space_factor, self.settings.space_bytes_min) = (0, 0);
-        let mut removed = 0;
-        while removed < rounds {
-            let before = self.kept.lock().segments.len();
-            self.clean()?;
-            removed += usize::from(self.cleaning.is_none());
-            debug_assert!(before > 0, "there is always a segment");
+        for _ in 0..rounds {
+            let oldest = self.kept.lock().segments.oldest();
+            let Some((number, file, len_bytes)) = oldest else { break };
+            self.cleaning = Some(Cleaning { number, file, len_bytes, position: HEADER_BYTES });
+            while let Some(cleaning) = self.cleaning.take() {
+                if self.clean_part(cleaning)? {
+                    self.kept.lock().segments.retire_oldest();
+                }
+            }
+            self.rotate()?;
         }
-        self.settings = settings;
         self.sync()
     }
 }
@@ -395,13 +458,16 @@ impl Order {
 pub(crate) fn for_each_record<'a>(
     records: &'a [u8],
     origin: At,
-    mut each: impl FnMut(&Record<'a>, At, u64),
+    mut each: impl FnMut(&Record<'a>, Spot),
 ) -> Result<(), Unreadable> {
     let mut decoder = Decoder::new(records);
     loop {
         let from = decoder.position() as u64;
         match decoder.next()? {
-            Some(record) => each(&record, origin + from, decoder.position() as u64 - from),
+            Some(record) => {
+                let bytes = u32::try_from(decoder.position() as u64 - from).expect("a frame is short");
+                each(&record, Spot { at: origin + from, bytes });
+            }
             None => return Ok(()),
         }
     }

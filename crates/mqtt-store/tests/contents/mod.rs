@@ -26,6 +26,7 @@ pub(crate) fn settings() -> DurableSettings {
         },
         retained: RetainedLimits::default(),
         queue: QueueLimits::default(),
+        memory_bytes_max: 256 << 20,
         wall: Wall { instant: Instant::now(), unix_ms: LATER_MS - 1_000_000 },
         drop_damaged: false,
     }

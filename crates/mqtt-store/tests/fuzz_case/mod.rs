@@ -60,6 +60,7 @@ fn open(medium: &SimulatedMedium, drop_damaged: bool) -> Option<DurableStore> {
         write: WriteSettings { sync_interval: Duration::from_secs(3600), ..WriteSettings::default() },
         retained: RetainedLimits::default(),
         queue: QueueLimits::default(),
+        memory_bytes_max: 256 << 20,
         wall: *WALL.get_or_init(|| Wall { instant: Instant::now(), unix_ms: 1_700_000_000_000 }),
         drop_damaged,
     };
@@ -74,7 +75,11 @@ fn contents(store: &DurableStore) -> (Vec<String>, Vec<String>) {
             recovered.session.subscriptions().map(|(filter, _)| filter.to_owned()).collect();
         filters.sort_unstable();
         let mut waiting = Vec::new();
-        while let Some(delivery) = recovered.queue.pop() {
+        let mut next = || {
+            recovered.queue.refill(&|| std::task::Waker::noop().clone());
+            recovered.queue.pop()
+        };
+        while let Some(delivery) = next() {
             waiting.push(format!("{:?}", delivery.message));
         }
         let (received, head) = (recovered.session.unreleased_len(), recovered.head);

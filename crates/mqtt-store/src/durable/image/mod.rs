@@ -1,0 +1,439 @@
+//! What the segments amount to: where the latest record of everything stands, and how it all hangs together.
+//!
+//! The messages themselves are not here. A session's messages, subscriptions and identifiers each have one record
+//! that stands for them; short records tell what became of them afterwards.
+
+mod replaying;
+mod writing;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use mqtt_codec::{RetainHandling, SubscriptionOptions};
+use mqtt_session::{Hop, Message, Subscription};
+
+pub(crate) use super::live::At;
+use super::live::{Live, Spot};
+use super::places::Places;
+use super::record::{self, Record};
+use crate::journal::{Change, SessionHead};
+pub(crate) use writing::Frame;
+
+/// Everything that is kept.
+#[derive(Debug, Default)]
+pub(crate) struct Image {
+    pub(crate) sessions: HashMap<u64, SessionImage>,
+    pub(crate) bodies: HashMap<u64, BodyImage>,
+    pub(crate) retained: HashMap<Box<str>, RetainedImage>,
+    /// Versions of topics that were cleared, for messages that come too late.
+    cleared: HashMap<Box<str>, u64>,
+    /// Messages that are written with the next frame.
+    fresh: Vec<Option<Message>>,
+    last_body: u64,
+    pub(crate) last_session: u64,
+    pub(crate) last_version: u64,
+    /// Bytes of the records that are still needed.
+    pub(crate) live: Live,
+    /// Messages that wait or are under way, once for each session.
+    pub(crate) messages: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct SessionImage {
+    /// `None` while only later records of the session were read.
+    pub(crate) head: Option<SessionHead>,
+    head_spot: Spot,
+    pub(crate) subscriptions: BTreeMap<Box<str>, (Subscription, Spot)>,
+    pub(crate) entries: Places<EntryImage>,
+    /// Subscription identifiers of the entries that have some.
+    ids: HashMap<u64, Arc<[u32]>>,
+    /// By packet identifier.
+    pub(crate) in_flight: HashMap<u16, InFlight>,
+    pub(crate) received: BTreeMap<u16, Spot>,
+    last_order: u64,
+}
+
+/// One session's part in a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryImage {
+    pub(crate) body: u64,
+    at: At,
+    bytes: u32,
+    /// 0 if it waits.
+    pub(crate) packet_id: u16,
+    qos: u8,
+    retain: bool,
+}
+
+/// A message that was sent and not acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InFlight {
+    pub(crate) place: u64,
+    /// Order of sending, or of the PUBREC.
+    pub(crate) order: u64,
+    pub(crate) released: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct BodyImage {
+    /// Where the record stands; with [`FRESH`], which of the fresh messages it is.
+    at: At,
+    pub(crate) bytes: u32,
+    refs: u32,
+    /// What [`Message::size_bytes`] is.
+    pub(crate) size_bytes: u32,
+    /// Milliseconds since 1970; 0 for never.
+    pub(crate) expires_at_ms: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct RetainedImage {
+    pub(crate) body: u64,
+    pub(crate) version: u64,
+    pub(crate) qos: u8,
+    pub(crate) publisher: Option<Arc<str>>,
+    spot: Spot,
+}
+
+/// A record that has to be written, unless what it stands for has gone by then.
+#[derive(Debug)]
+pub(crate) enum Pending<'c> {
+    Head(u64),
+    Subscription(u64, &'c str),
+    Entry(u64, u64),
+    Received(u64, u16),
+    Retained(&'c str),
+    Body(record::Body<'c>),
+    Delta(Record<'c>),
+}
+
+/// A transaction names a message that is still on its way here.
+#[derive(Debug)]
+pub(crate) struct TooEarly;
+
+/// Set in the place of a body that is not written yet.
+const FRESH: At = 1 << 63;
+const CLEARED_MAX: usize = 100_000;
+
+impl Image {
+    /// Whether all that these changes build on is here.
+    pub(crate) fn is_due(&self, changes: &[Change]) -> Result<(), TooEarly> {
+        for (index, change) in changes.iter().enumerate() {
+            if let Change::Sent { session, place, .. } | Change::Drop { session, place } = change
+                && let Some(known) = self.sessions.get(&session.0.get())
+                && known.entries.get(*place).is_none()
+                && !changes[..index].iter().any(|earlier| {
+                    matches!(earlier,
+                    Change::Enqueue { session: s, place: p, .. } if s == session && p == place)
+                })
+            {
+                return Err(TooEarly);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a change over. What has to be written for it, if anything.
+    ///
+    /// Whatever can be replaced (a head, a subscription, a retained message) may have an earlier record that was
+    /// written, although the latest was not: its end is written in any case. Only messages, which have a place of their
+    /// own, go without a trace.
+    pub(crate) fn apply<'c>(
+        &mut self,
+        change: &'c Change,
+        shared: &mut HashMap<usize, u64>,
+    ) -> Option<Pending<'c>> {
+        match change {
+            Change::Head(session, head) => {
+                let session = session.0.get();
+                self.last_session = self.last_session.max(session);
+                let image = self.sessions.entry(session).or_default();
+                self.live.remove(std::mem::take(&mut image.head_spot));
+                image.head = Some((**head).clone());
+                Some(Pending::Head(session))
+            }
+            Change::End(session) => {
+                let session = session.0.get();
+                self.end(session)?;
+                Some(Pending::Delta(Record::End { session }))
+            }
+            Change::Subscribe(session, filter, subscription) => {
+                let session = session.0.get();
+                let subscriptions = &mut self.sessions.get_mut(&session)?.subscriptions;
+                let old = subscriptions.insert(filter.clone(), (*subscription, Spot::default()));
+                self.live.remove(old.map(|(_, spot)| spot).unwrap_or_default());
+                Some(Pending::Subscription(session, filter))
+            }
+            Change::Unsubscribe(session, filter) => {
+                let session = session.0.get();
+                let (_, spot) = self.sessions.get_mut(&session)?.subscriptions.remove(filter)?;
+                self.live.remove(spot);
+                Some(Pending::Delta(Record::Unsubscribe { session, filter }))
+            }
+            Change::Enqueue { session, place, hop, message } => {
+                let session = session.0.get();
+                if !self.sessions.contains_key(&session) {
+                    return None;
+                }
+                let body = self.share(message, shared);
+                self.put_entry(session, *place, EntryImage::new(body, hop));
+                if let Some(ids) = &hop.subscription_ids {
+                    self.sessions.get_mut(&session)?.ids.insert(*place, ids.clone());
+                }
+                Some(Pending::Entry(session, *place))
+            }
+            Change::Drop { session, place } => self.done(session.0.get(), *place),
+            Change::Sent { session, place, packet_id } => self.sent(session.0.get(), *place, packet_id.get()),
+            Change::Pubrec(session, packet_id) => self.pubrec(session.0.get(), packet_id.get()),
+            Change::Settled(session, packet_id) => {
+                let session = session.0.get();
+                let in_flight = self.sessions.get_mut(&session)?.in_flight.remove(&packet_id.get())?;
+                self.done(session, in_flight.place)
+            }
+            Change::Received(session, packet_id) => {
+                let (session, packet_id) = (session.0.get(), packet_id.get());
+                let old = self.sessions.get_mut(&session)?.received.insert(packet_id, Spot::default());
+                self.live.remove(old.unwrap_or_default());
+                Some(Pending::Received(session, packet_id))
+            }
+            Change::Released(session, packet_id) => {
+                let (session, packet_id) = (session.0.get(), packet_id.get());
+                let spot = self.sessions.get_mut(&session)?.received.remove(&packet_id)?;
+                self.live.remove(spot);
+                Some(Pending::Delta(Record::Released { session, packet_id, count: 1 }))
+            }
+            Change::Retain { message, qos, publisher, version } => {
+                if !self.is_latest(message.topic(), *version) {
+                    return None;
+                }
+                let body = self.share(message, shared);
+                let retained = RetainedImage {
+                    body,
+                    version: *version,
+                    qos: *qos as u8,
+                    publisher: publisher.clone(),
+                    spot: Spot::default(),
+                };
+                self.put_retained(message.topic(), retained);
+                Some(Pending::Retained(message.topic()))
+            }
+            Change::Clear { topic, version } => {
+                if !self.is_latest(topic, *version) {
+                    return None;
+                }
+                self.clear(topic, *version)?;
+                Some(Pending::Delta(Record::Cleared { topic, version: *version }))
+            }
+        }
+    }
+
+    fn sent<'c>(&mut self, session: u64, place: u64, packet_id: u16) -> Option<Pending<'c>> {
+        let image = self.sessions.get_mut(&session)?;
+        let order = image.last_order + 1;
+        image.mark_sent(place, packet_id, order)?;
+        let record = Record::Sent { session, place, packet_id, order, count: 1 };
+        (image.entries.get(place)?.at != 0).then_some(Pending::Delta(record))
+    }
+
+    fn pubrec<'c>(&mut self, session: u64, packet_id: u16) -> Option<Pending<'c>> {
+        let image = self.sessions.get_mut(&session)?;
+        let in_flight = *image.in_flight.get(&packet_id)?;
+        if in_flight.released {
+            return None;
+        }
+        let (place, order) = (in_flight.place, image.last_order + 1);
+        image.mark_released(place, order)?;
+        let record = Record::Pubrec { session, place, order, count: 1 };
+        (image.entries.get(place)?.at != 0).then_some(Pending::Delta(record))
+    }
+
+    /// An entry is gone. What has to be written, if it stands anywhere.
+    fn done<'c>(&mut self, session: u64, place: u64) -> Option<Pending<'c>> {
+        let entry = self.remove_entry(session, place)?;
+        (entry.at != 0).then_some(Pending::Delta(Record::Done { session, place, count: 1 }))
+    }
+
+    fn remove_entry(&mut self, session: u64, place: u64) -> Option<EntryImage> {
+        let image = self.sessions.get_mut(&session)?;
+        let entry = image.entries.remove(place)?;
+        image.forget(place, &entry);
+        self.forget_entry(&entry);
+        Some(entry)
+    }
+
+    fn forget_entry(&mut self, entry: &EntryImage) {
+        self.messages = self.messages.saturating_sub(1);
+        self.live.remove(entry.spot());
+        self.release_body(entry.body);
+    }
+
+    fn put_entry(&mut self, session: u64, place: u64, entry: EntryImage) {
+        let image = self.sessions.entry(session).or_default();
+        self.bodies.entry(entry.body).or_default().refs += 1;
+        self.messages += 1;
+        if let Some(old) = image.entries.insert(place, entry) {
+            image.forget(place, &old);
+            self.forget_entry(&old);
+        }
+    }
+
+    /// The body of a message, the same for everybody who gets it out of one write.
+    fn share(&mut self, message: &Message, shared: &mut HashMap<usize, u64>) -> u64 {
+        if let Some(&id) = shared.get(&message.address())
+            && self.bodies.contains_key(&id)
+        {
+            return id;
+        }
+        self.last_body += 1;
+        let at = FRESH | self.fresh.len() as u64;
+        let size_bytes = u32::try_from(message.size_bytes()).unwrap_or(u32::MAX);
+        self.bodies.insert(self.last_body, BodyImage { at, size_bytes, ..BodyImage::default() });
+        self.fresh.push(Some(message.clone()));
+        shared.insert(message.address(), self.last_body);
+        self.last_body
+    }
+
+    fn release_body(&mut self, id: u64) {
+        let Some(body) = self.bodies.get_mut(&id) else { return };
+        body.refs = body.refs.saturating_sub(1);
+        if body.refs == 0 {
+            self.live.remove(body.spot());
+            self.bodies.remove(&id);
+        }
+    }
+
+    /// Ends a session; `None` if it is not known.
+    fn end(&mut self, session: u64) -> Option<()> {
+        let image = self.sessions.remove(&session)?;
+        for (_, entry) in image.entries.iter() {
+            self.forget_entry(entry);
+        }
+        let subscriptions = image.subscriptions.values().map(|(_, spot)| *spot);
+        let spots = subscriptions.chain(image.received.into_values()).chain([image.head_spot]);
+        spots.for_each(|spot| self.live.remove(spot));
+        Some(())
+    }
+
+    fn is_latest(&self, topic: &str, version: u64) -> bool {
+        let kept = self.retained.get(topic).map(|retained| retained.version);
+        kept.max(self.cleared.get(topic).copied()).is_none_or(|known| known < version)
+    }
+
+    /// Whether a version of a topic, or a later one, has come here and gone.
+    pub(crate) fn has_passed(&self, topic: &str, version: u64) -> bool {
+        let kept = self.retained.get(topic).is_some_and(|retained| retained.version > version);
+        kept || self.cleared.get(topic).is_some_and(|cleared| *cleared >= version)
+    }
+
+    fn put_retained(&mut self, topic: &str, retained: RetainedImage) {
+        self.last_version = self.last_version.max(retained.version);
+        self.bodies.entry(retained.body).or_default().refs += 1;
+        self.cleared.remove(topic);
+        let old = match self.retained.get_mut(topic) {
+            Some(kept) => Some(std::mem::replace(kept, retained)),
+            None => self.retained.insert(topic.into(), retained),
+        };
+        if let Some(old) = old {
+            self.forget_retained(&old);
+        }
+    }
+
+    fn forget_retained(&mut self, old: &RetainedImage) {
+        self.live.remove(old.spot);
+        self.release_body(old.body);
+    }
+
+    fn clear(&mut self, topic: &str, version: u64) -> Option<()> {
+        self.last_version = self.last_version.max(version);
+        if self.cleared.len() >= CLEARED_MAX {
+            self.cleared = HashMap::new(); // what came too late came long ago
+        }
+        self.cleared.insert(topic.into(), version);
+        let old = self.retained.remove(topic)?;
+        self.forget_retained(&old);
+        Some(())
+    }
+}
+
+impl SessionImage {
+    fn mark_sent(&mut self, place: u64, packet_id: u16, order: u64) -> Option<()> {
+        self.entries.get_mut(place)?.packet_id = packet_id;
+        self.last_order = self.last_order.max(order);
+        self.in_flight.insert(packet_id, InFlight { place, order, released: false });
+        Some(())
+    }
+
+    fn mark_released(&mut self, place: u64, order: u64) -> Option<()> {
+        let packet_id = self.entries.get(place)?.packet_id;
+        self.last_order = self.last_order.max(order);
+        let in_flight = self.in_flight.get_mut(&packet_id).filter(|in_flight| in_flight.place == place)?;
+        (in_flight.released, in_flight.order) = (true, order);
+        Some(())
+    }
+
+    /// An entry has gone.
+    fn forget(&mut self, place: u64, entry: &EntryImage) {
+        if entry.packet_id != 0 && self.in_flight.get(&entry.packet_id).is_some_and(|one| one.place == place)
+        {
+            self.in_flight.remove(&entry.packet_id);
+        }
+        if !self.ids.is_empty() {
+            self.ids.remove(&place);
+        }
+    }
+
+    /// What a receiver's copy adds. Which shared subscription chose the session is not kept: a group's key means
+    /// nothing, or another group, in the next process.
+    pub(crate) fn hop(&self, place: u64) -> Option<Hop> {
+        let entry = self.entries.get(place)?;
+        Some(Hop {
+            retain: entry.retain,
+            subscription_ids: self.ids.get(&place).cloned(),
+            place,
+            ..Hop::new(record::qos(entry.qos))
+        })
+    }
+}
+
+impl EntryImage {
+    fn new(body: u64, hop: &Hop) -> Self {
+        Self { body, at: 0, bytes: 0, packet_id: 0, qos: hop.qos as u8, retain: hop.retain }
+    }
+
+    fn spot(&self) -> Spot {
+        Spot { at: self.at, bytes: self.bytes }
+    }
+}
+
+impl BodyImage {
+    /// Where it stands, if it is written.
+    pub(crate) fn spot(&self) -> Spot {
+        if self.at & FRESH == 0 { Spot { at: self.at, bytes: self.bytes } } else { Spot::default() }
+    }
+}
+
+pub(crate) fn options_byte(options: SubscriptionOptions) -> u8 {
+    let handling = match options.retain_handling {
+        RetainHandling::SendAtSubscribe => 0,
+        RetainHandling::SendIfNew => 1,
+        RetainHandling::DoNotSend => 2,
+    };
+    options.qos as u8
+        | u8::from(options.no_local) << 2
+        | u8::from(options.retain_as_published) << 3
+        | handling << 4
+}
+
+fn options_of(byte: u8) -> SubscriptionOptions {
+    SubscriptionOptions {
+        qos: record::qos(byte),
+        no_local: byte & 1 << 2 != 0,
+        retain_as_published: byte & 1 << 3 != 0,
+        retain_handling: match byte >> 4 & 3 {
+            0 => RetainHandling::SendAtSubscribe,
+            1 => RetainHandling::SendIfNew,
+            _ => RetainHandling::DoNotSend,
+        },
+    }
+}

@@ -1,0 +1,175 @@
+//! From records to the image, when a store is opened.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use mqtt_session::{Message, Subscription};
+
+use super::{At, EntryImage, Image, InFlight, RetainedImage, Spot, options_of};
+use crate::Source;
+use crate::durable::record::{self, Record};
+use crate::durable::wills;
+use crate::journal::SessionHead;
+
+impl Image {
+    /// Takes a record over that was read back. Bodies that nobody refers to stay until [`settle`](Self::settle):
+    /// who refers to them may come later.
+    pub(crate) fn replay(&mut self, record: &Record<'_>, spot: Spot) {
+        match *record {
+            Record::Body(body) => self.replay_body(&body, spot),
+            Record::Entry(entry) => self.replay_entry(&entry, spot),
+            Record::Sent { session, place, packet_id, order, count } => {
+                if let Some(image) = self.sessions.get_mut(&session) {
+                    for step in 0..count {
+                        let (place, order) =
+                            (place.wrapping_add(step.into()), order.wrapping_add(step.into()));
+                        image.mark_sent(place, packet_id.wrapping_add(step), order);
+                    }
+                }
+            }
+            Record::Pubrec { session, place, order, count } => {
+                if let Some(image) = self.sessions.get_mut(&session) {
+                    for step in 0..u64::from(count) {
+                        image.mark_released(place.wrapping_add(step), order.wrapping_add(step));
+                    }
+                }
+            }
+            Record::Done { session, place, count } => {
+                for step in 0..u64::from(count) {
+                    self.remove_entry(session, place.wrapping_add(step));
+                }
+            }
+            Record::Head(head) => self.replay_head(&head, spot),
+            Record::End { session } => {
+                self.end(session);
+            }
+            Record::Subscribe { session, filter, options, identifier } => {
+                let options = options_of(options);
+                let identifier = Some(identifier).filter(|identifier| *identifier > 0);
+                let image = self.sessions.entry(session).or_default();
+                image.subscriptions.insert(filter.into(), (Subscription { options, identifier }, spot));
+            }
+            Record::Unsubscribe { session, filter } => {
+                self.sessions.entry(session).or_default().subscriptions.remove(filter);
+            }
+            Record::Received { session, packet_id } => {
+                self.sessions.entry(session).or_default().received.insert(packet_id, spot);
+            }
+            Record::Released { session, packet_id, count } => {
+                let received = &mut self.sessions.entry(session).or_default().received;
+                for step in 0..count {
+                    received.remove(&packet_id.wrapping_add(step));
+                }
+            }
+            Record::Retained { topic, version, body, qos, publisher } => {
+                self.bodies.entry(body).or_default().refs += 1; // held until the end of the replay
+                let publisher = Some(publisher).filter(|publisher| !publisher.is_empty()).map(Arc::from);
+                self.put_retained(topic, RetainedImage { body, version, qos, publisher, spot });
+            }
+            Record::Cleared { topic, version } => {
+                self.clear(topic, version);
+            }
+        }
+    }
+
+    fn replay_body(&mut self, body: &record::Body<'_>, spot: Spot) {
+        self.last_body = self.last_body.max(body.id);
+        let image = self.bodies.entry(body.id).or_default();
+        let parts_bytes = body.topic.len() + body.properties.len() + body.payload.len();
+        (image.at, image.bytes) = (spot.at, spot.bytes);
+        image.size_bytes = u32::try_from(Message::size_bytes_of(parts_bytes)).unwrap_or(u32::MAX);
+        image.expires_at_ms = body.expires_at_ms;
+    }
+
+    fn replay_entry(&mut self, entry: &record::Entry<'_>, spot: Spot) {
+        let (session, place) = (entry.session, entry.place);
+        self.bodies.entry(entry.body).or_default().refs += 1; // held until the end of the replay
+        self.put_entry(session, place, EntryImage::read(entry, spot.at, spot.bytes));
+        let image = self.sessions.entry(session).or_default();
+        if !entry.ids.is_empty() {
+            let ids = entry.ids.as_chunks().0.iter().map(|id| u32::from_le_bytes(*id)).collect();
+            image.ids.insert(place, ids);
+        }
+        if entry.packet_id != 0 {
+            let (order, released) = (entry.order, entry.released);
+            image.in_flight.insert(entry.packet_id, InFlight { place, order, released });
+            image.last_order = image.last_order.max(order);
+        }
+    }
+
+    fn replay_head(&mut self, head: &record::Head<'_>, spot: Spot) {
+        self.last_session = self.last_session.max(head.session);
+        let image = self.sessions.entry(head.session).or_default();
+        image.head_spot = spot;
+        image.head = Some(SessionHead {
+            client_id: head.client_id.into(),
+            owner: Source::from_text(head.owner).map(Arc::new),
+            session_expiry_s: head.session_expiry_s,
+            away_since_ms: Some(head.away_since_ms).filter(|ms| *ms > 0),
+            will: head.will.as_ref().and_then(wills::read),
+        });
+    }
+
+    /// After a replay: forgets what nobody refers to, and counts what is needed. Messages whose bodies are missing,
+    /// with the sessions and topics that they were for.
+    pub(crate) fn settle(&mut self) -> Vec<String> {
+        let mut missing = Vec::new();
+        self.sessions.retain(|_, image| image.head.is_some()); // only remains of what has ended
+        self.cleared = HashMap::new();
+        for body in self.bodies.values_mut() {
+            body.refs = 0;
+        }
+        let bodies = &mut self.bodies;
+        let mut refer = |id: u64| match bodies.get_mut(&id) {
+            Some(body) if body.at != 0 => {
+                body.refs += 1;
+                true
+            }
+            _ => false,
+        };
+        for image in self.sessions.values_mut() {
+            let client_id = image.head.as_ref().map_or("", |head| &*head.client_id).to_owned();
+            image.entries.retain(|place, entry| {
+                let found = refer(entry.body);
+                if !found {
+                    missing.push(format!("message {place} of client {client_id:?} has no body"));
+                }
+                found
+            });
+            let entries = &image.entries;
+            image.in_flight.retain(|_, in_flight| entries.get(in_flight.place).is_some());
+            image.ids.retain(|place, _| entries.get(*place).is_some());
+        }
+        self.retained.retain(|topic, retained| {
+            let found = refer(retained.body);
+            if !found {
+                missing.push(format!("the retained message of {topic:?} has no body"));
+            }
+            found
+        });
+        self.bodies.retain(|_, body| body.refs > 0);
+        self.messages = self.sessions.values().map(|image| image.entries.len() as u64).sum();
+        self.count_live();
+        missing
+    }
+
+    fn count_live(&mut self) {
+        self.live = super::Live::default();
+        let live = &mut self.live;
+        self.bodies.values().for_each(|body| live.add(body.spot()));
+        self.retained.values().for_each(|retained| live.add(retained.spot));
+        for image in self.sessions.values() {
+            live.add(image.head_spot);
+            image.subscriptions.values().for_each(|(_, spot)| live.add(*spot));
+            image.received.values().for_each(|spot| live.add(*spot));
+            image.entries.iter().for_each(|(_, entry)| live.add(entry.spot()));
+        }
+    }
+}
+
+impl EntryImage {
+    fn read(entry: &record::Entry<'_>, at: At, bytes: u32) -> Self {
+        let (packet_id, qos) = (entry.packet_id, entry.qos);
+        Self { body: entry.body, at, bytes, packet_id, qos, retain: entry.retain }
+    }
+}

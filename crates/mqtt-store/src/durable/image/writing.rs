@@ -1,0 +1,208 @@
+//! From the image to records: what a change needs, and what a segment that goes leaves behind.
+
+use super::{At, FRESH, Image, Pending, Spot, options_byte};
+use crate::durable::record::{self, Encoder, Head, Record};
+use crate::durable::wall::Wall;
+use crate::durable::wills;
+
+/// Records that are being collected for one write.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) bytes: Vec<u8>,
+    /// Where the first byte will stand.
+    pub(crate) origin: At,
+    /// The last record and where it begins, if it may stand for more in a row.
+    last: Option<(usize, Record<'static>)>,
+}
+
+impl Image {
+    /// Appends a record to a frame, unless what it stands for is gone or written already.
+    pub(crate) fn write(&mut self, pending: &Pending<'_>, frame: &mut Frame, wall: &Wall) {
+        match *pending {
+            Pending::Delta(record) if self.is_there_again(&record) => {}
+            Pending::Delta(record) => frame.append_delta(&record),
+            Pending::Body(body) => self.write_body_again(&body, frame),
+            Pending::Head(session) => self.write_head(session, frame),
+            Pending::Subscription(session, filter) => self.write_subscription(session, filter, frame),
+            Pending::Entry(session, place) => self.write_entry(session, place, frame, wall),
+            Pending::Received(session, packet_id) => {
+                let image = self.sessions.get_mut(&session);
+                if let Some(spot) = image.and_then(|image| image.received.get_mut(&packet_id))
+                    && !spot.is_written()
+                {
+                    *spot = frame.append(&Record::Received { session, packet_id });
+                    self.live.add(*spot);
+                }
+            }
+            Pending::Retained(topic) => self.write_retained(topic, frame, wall),
+        }
+    }
+
+    /// Whether what a record says the end of has come back in the same write, where its own record says all.
+    fn is_there_again(&self, end: &Record<'_>) -> bool {
+        let session = |session: u64| self.sessions.get(&session);
+        match *end {
+            Record::Unsubscribe { session: id, filter } => {
+                session(id).is_some_and(|image| image.subscriptions.contains_key(filter))
+            }
+            Record::Released { session: id, packet_id, .. } => {
+                session(id).is_some_and(|image| image.received.contains_key(&packet_id))
+            }
+            Record::Cleared { topic, .. } => self.retained.contains_key(topic),
+            _ => false,
+        }
+    }
+
+    /// All that was pending is written, or not needed any more.
+    pub(crate) fn forget_fresh(&mut self) {
+        self.fresh.clear();
+    }
+
+    fn write_head(&mut self, session: u64, frame: &mut Frame) {
+        let Some(image) = self.sessions.get_mut(&session) else { return };
+        let Some(head) = image.head.as_ref().filter(|_| !image.head_spot.is_written()) else { return };
+        image.head_spot = frame.append(&Record::Head(Head {
+            session,
+            client_id: &head.client_id,
+            owner: &head.owner.as_ref().map(|owner| owner.to_text()).unwrap_or_default(),
+            session_expiry_s: head.session_expiry_s,
+            away_since_ms: head.away_since_ms.unwrap_or(0),
+            will: head.will.as_ref().map(wills::record),
+        }));
+        self.live.add(image.head_spot);
+    }
+
+    fn write_subscription(&mut self, session: u64, filter: &str, frame: &mut Frame) {
+        let Some(image) = self.sessions.get_mut(&session) else { return };
+        let Some((subscription, spot)) = image.subscriptions.get_mut(filter) else { return };
+        if spot.is_written() {
+            return;
+        }
+        let options = options_byte(subscription.options);
+        let identifier = subscription.identifier.unwrap_or(0);
+        *spot = frame.append(&Record::Subscribe { session, filter, options, identifier });
+        self.live.add(*spot);
+    }
+
+    fn write_body(&mut self, id: u64, frame: &mut Frame, wall: &Wall) {
+        let Some(body) = self.bodies.get_mut(&id).filter(|body| body.at & FRESH != 0) else { return };
+        let fresh =
+            usize::try_from(body.at & !FRESH).ok().and_then(|index| self.fresh.get_mut(index)?.take());
+        let message = fresh.expect("a body that is not written is among the fresh ones");
+        body.expires_at_ms = message.expires_at().map_or(0, |at| wall.to_ms(at).max(1));
+        let spot = frame.append(&Record::Body(record::Body {
+            id,
+            expires_at_ms: body.expires_at_ms,
+            topic: message.topic(),
+            properties: message.properties().as_bytes(),
+            payload: message.payload(),
+        }));
+        (body.at, body.bytes) = (spot.at, spot.bytes);
+        self.live.add(spot);
+    }
+
+    fn write_body_again(&mut self, body: &record::Body<'_>, frame: &mut Frame) {
+        let Some(image) = self.bodies.get_mut(&body.id) else { return };
+        self.live.remove(image.spot());
+        let spot = frame.append(&Record::Body(*body));
+        (image.at, image.bytes) = (spot.at, spot.bytes);
+        self.live.add(spot);
+    }
+
+    fn write_entry(&mut self, session: u64, place: u64, frame: &mut Frame, wall: &Wall) {
+        let entry = self.sessions.get(&session).and_then(|image| image.entries.get(place));
+        let Some(body) = entry.filter(|entry| entry.at == 0).map(|entry| entry.body) else { return };
+        self.write_body(body, frame, wall);
+        let image = self.sessions.get_mut(&session).expect("it was here");
+        let ids = image.ids.get(&place).into_iter().flat_map(|ids| ids.iter());
+        let ids: Vec<u8> = ids.flat_map(|id| id.to_le_bytes()).collect();
+        let entry = image.entries.get_mut(place).expect("it was here");
+        let in_flight = image.in_flight.get(&entry.packet_id).filter(|one| one.place == place);
+        let spot = frame.append(&Record::Entry(record::Entry {
+            session,
+            place,
+            body,
+            qos: entry.qos,
+            retain: entry.retain,
+            ids: &ids,
+            packet_id: in_flight.map_or(0, |_| entry.packet_id),
+            released: in_flight.is_some_and(|one| one.released),
+            order: in_flight.map_or(0, |one| one.order),
+        }));
+        (entry.at, entry.bytes) = (spot.at, spot.bytes);
+        self.live.add(spot);
+    }
+
+    fn write_retained(&mut self, topic: &str, frame: &mut Frame, wall: &Wall) {
+        let retained = self.retained.get(topic).filter(|retained| !retained.spot.is_written());
+        let Some(body) = retained.map(|retained| retained.body) else { return };
+        self.write_body(body, frame, wall);
+        let retained = self.retained.get_mut(topic).expect("it was here");
+        let publisher = retained.publisher.as_deref().unwrap_or_default();
+        let (version, qos) = (retained.version, retained.qos);
+        retained.spot = frame.append(&Record::Retained { topic, version, body, qos, publisher });
+        self.live.add(retained.spot);
+    }
+
+    /// What has to be written again before the segment with this record may go; `None` if nobody needs it.
+    pub(crate) fn save<'c>(&mut self, record: &Record<'c>, at: At) -> Option<Pending<'c>> {
+        let live = &mut self.live;
+        let mut lift = |spot: &mut Spot| {
+            let here = spot.at == at;
+            live.remove(if here { std::mem::take(spot) } else { Spot::default() });
+            here
+        };
+        match *record {
+            Record::Body(body) => (self.bodies.get(&body.id)?.at == at).then_some(Pending::Body(body)),
+            Record::Entry(record::Entry { session, place, .. }) => {
+                let entry = self.sessions.get_mut(&session)?.entries.get_mut(place)?;
+                let mut spot = entry.spot();
+                lift(&mut spot).then(|| (entry.at, entry.bytes) = (0, 0))?;
+                Some(Pending::Entry(session, place))
+            }
+            Record::Head(Head { session, .. }) => {
+                lift(&mut self.sessions.get_mut(&session)?.head_spot).then_some(Pending::Head(session))
+            }
+            Record::Subscribe { session, filter, .. } => {
+                let (_, spot) = self.sessions.get_mut(&session)?.subscriptions.get_mut(filter)?;
+                lift(spot).then_some(Pending::Subscription(session, filter))
+            }
+            Record::Received { session, packet_id } => {
+                let spot = self.sessions.get_mut(&session)?.received.get_mut(&packet_id)?;
+                lift(spot).then_some(Pending::Received(session, packet_id))
+            }
+            Record::Retained { topic, .. } => {
+                lift(&mut self.retained.get_mut(topic)?.spot).then_some(Pending::Retained(topic))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Frame {
+    /// An empty frame behind its head.
+    pub(crate) fn new(head_bytes: usize, origin: At) -> Self {
+        Self { bytes: vec![0; head_bytes], origin, last: None }
+    }
+
+    /// Where the next record will stand.
+    fn here(&self) -> At {
+        self.origin + self.bytes.len() as u64
+    }
+
+    pub(crate) fn append(&mut self, record: &Record<'_>) -> Spot {
+        self.last = None;
+        let at = self.here();
+        Encoder(&mut self.bytes).record(record);
+        Spot { at, bytes: u32::try_from(self.here() - at).expect("a frame is short") }
+    }
+
+    /// Appends a record that nobody looks for later.
+    fn append_delta(&mut self, record: &Record<'_>) {
+        let joined = self.last.and_then(|(at, last)| Some((at, last.joined(record)?)));
+        self.bytes.truncate(joined.map_or(self.bytes.len(), |(at, _)| at));
+        let at = self.bytes.len();
+        Encoder(&mut self.bytes).record(joined.as_ref().map_or(record, |(_, joined)| joined));
+        self.last = joined.map(|(_, joined)| joined).or_else(|| record.as_row()).map(|last| (at, last));
+    }
+}
