@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use mqtt_broker::Broker;
+use mqtt_store::Store;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{debug, error, info, warn};
@@ -65,7 +66,14 @@ async fn serve(
     let addresses_file = arguments.print_addresses.as_deref();
     // Taken before the listeners open: from the first connection on, a signal shuts down gracefully.
     let mut signals = Signals::take().map_err(Failure::failed)?;
-    let broker = start(configuration, guard.clone()).await?;
+    let opened = tokio::select! {
+        opened = open_store(&configuration) => opened?,
+        name = signals.next() => {
+            info!(signal = name, "ended while stored state was read");
+            return Ok(());
+        }
+    };
+    let broker = start(configuration, opened, guard.clone()).await?;
     let addresses: Vec<String> = broker.addresses().iter().map(ToString::to_string).collect();
     if let Some(path) = addresses_file {
         let written = write_whole(path, &(addresses.join("\n") + "\n"));
@@ -87,8 +95,18 @@ async fn serve(
     }
 }
 
-async fn start(configuration: Configuration, guard: Arc<Guard>) -> Result<Broker, Failure> {
-    let store = storage::open(&configuration)?;
+/// Reads stored state on a thread of its own, which may take seconds.
+async fn open_store(configuration: &Configuration) -> Result<Option<Arc<dyn Store>>, Failure> {
+    let configuration = configuration.clone();
+    let opening = tokio::task::spawn_blocking(move || storage::open(&configuration));
+    opening.await.expect("opening does not panic")
+}
+
+async fn start(
+    configuration: Configuration,
+    store: Option<Arc<dyn Store>>,
+    guard: Arc<Guard>,
+) -> Result<Broker, Failure> {
     let mut builder = Broker::builder().settings(configuration.settings).access(guard);
     if let Some(store) = store {
         builder = builder.store(store);

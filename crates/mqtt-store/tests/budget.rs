@@ -17,7 +17,7 @@ use mqtt_store::{
 use mqtt_topic::{TopicFilter, TopicName};
 
 const MEMORY_BYTES: usize = 64 << 10;
-const MESSAGES: usize = 2400;
+const MESSAGES: usize = 1200;
 const CLIENTS: [&str; 3] = ["a", "b", "c"];
 
 fn settings() -> DurableSettings {

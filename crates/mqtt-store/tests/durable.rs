@@ -2,7 +2,9 @@
 
 mod suite;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
 use std::time::Instant;
 
 use mqtt_codec::{Properties, QoS};
@@ -10,8 +12,8 @@ use mqtt_session::{Message, NO_PUBLISHER};
 use mqtt_store::durable::Wall;
 use mqtt_store::durable::simulated::{Faults, SimulatedMedium};
 use mqtt_store::{
-    Condition, DurableSettings, DurableStore, Journal, QueueLimits, Retained, RetainedLimits, Store,
-    WriteSettings,
+    Condition, Durability, DurableSettings, DurableStore, Journal, Progress, QueueLimits, Retained,
+    RetainedLimits, Store, Transaction, WriteSettings,
 };
 use mqtt_topic::TopicName;
 
@@ -19,15 +21,19 @@ fn open(limits: RetainedLimits) -> Box<dyn Store> {
     Box::new(on(&SimulatedMedium::new(), limits))
 }
 
-fn on(medium: &SimulatedMedium, limits: RetainedLimits) -> DurableStore {
-    let settings = DurableSettings {
+fn settings() -> DurableSettings {
+    DurableSettings {
         write: WriteSettings::default(),
-        retained: limits,
+        retained: RetainedLimits::default(),
         queue: QueueLimits::default(),
         memory_bytes_max: 256 << 20,
         wall: Wall { instant: Instant::now(), unix_ms: 1_700_000_000_000 },
         drop_damaged: false,
-    };
+    }
+}
+
+fn on(medium: &SimulatedMedium, limits: RetainedLimits) -> DurableStore {
+    let settings = DurableSettings { retained: limits, ..settings() };
     DurableStore::open_inline(Arc::new(medium.clone()), &settings).expect("an empty medium")
 }
 
@@ -70,14 +76,7 @@ fn a_store_of_another_format_is_refused_whatever_may_be_dropped() {
             bytes.push(0); // more than a header that a crash cut off
         }
         let other = SimulatedMedium::of(contents.clone());
-        let settings = DurableSettings {
-            write: WriteSettings::default(),
-            retained: RetainedLimits::default(),
-            queue: QueueLimits::default(),
-            memory_bytes_max: 256 << 20,
-            wall: Wall { instant: Instant::now(), unix_ms: 1_700_000_000_000 },
-            drop_damaged: true,
-        };
+        let settings = DurableSettings { drop_damaged: true, ..settings() };
         let error =
             DurableStore::open_inline(Arc::new(other.clone()), &settings).expect_err("another format");
         let expected =
@@ -85,4 +84,68 @@ fn a_store_of_another_format_is_refused_whatever_may_be_dropped() {
         assert!(error.to_string().contains(&expected), "{error}");
         assert_eq!(other.contents(), contents, "nothing was changed");
     }
+}
+
+/// Waits until a transaction is answered.
+fn wait_for(progress: &Progress, number: u64) -> bool {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    loop {
+        progress.register(&waker);
+        if progress.done() >= number || progress.has_failed() {
+            return progress.done() >= number;
+        }
+        std::thread::park();
+    }
+}
+
+fn retain(store: &DurableStore, durability: Durability, number: u64, progress: &Arc<Progress>) {
+    let mut transaction = Transaction::default();
+    transaction.set_durability(durability);
+    let text = format!("t/{number}");
+    let topic = TopicName::parse(text.as_str()).expect("a topic");
+    let message = Message::new(topic, Properties::EMPTY, b"x", NO_PUBLISHER, None);
+    let retained = Retained { message, qos: QoS::AtLeastOnce, source: None };
+    store.retain_in(retained, None, &mut transaction).expect("in memory there is room");
+    store.submit(&mut transaction, Some((progress, number)));
+}
+
+#[test]
+fn one_sync_answers_many_who_wait_for_the_disk() {
+    let medium = SimulatedMedium::new();
+    let store =
+        DurableStore::open_on(Arc::new(medium.clone()), &settings(), |_| {}).expect("an empty medium");
+    let progress = Arc::new(Progress::default());
+    for number in 1..=20_000 {
+        let durability = if number % 3 == 0 { Durability::Periodic } else { Durability::Acked };
+        retain(&store, durability, number, &progress);
+    }
+    assert!(wait_for(&progress, 19_999));
+    let syncs = store.health().syncs.load(Ordering::Relaxed);
+    assert!((1..2_000).contains(&syncs), "{syncs} syncs");
+    // What was answered is there after a power failure.
+    let left = on(&medium.after_power_failure(0, false), RetainedLimits::default());
+    assert!(left.retained_totals().messages >= 19_999);
+    assert!(wait_for(&progress, 20_000));
+}
+
+#[test]
+fn a_sync_that_fails_in_the_background_answers_nobody_who_waited_for_it() {
+    let medium = SimulatedMedium::new();
+    let store =
+        DurableStore::open_on(Arc::new(medium.clone()), &settings(), |_| {}).expect("an empty medium");
+    let progress = Arc::new(Progress::default());
+    medium.set_faults(Faults { sync_fails: true, ..Faults::default() });
+    retain(&store, Durability::Acked, 1, &progress);
+    assert!(!wait_for(&progress, 1));
+    medium.set_faults(Faults::default());
+    let later = Arc::new(Progress::default());
+    retain(&store, Durability::Periodic, 1, &later);
+    assert!(!wait_for(&later, 1), "what the medium lost is unknown");
+    assert_eq!(store.condition(), Condition::Failed);
 }

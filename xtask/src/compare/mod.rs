@@ -1,6 +1,7 @@
 //! `cargo xtask compare`: the same load against Martlet and other brokers, in turns, and a report of it.
 
 mod copier;
+mod durable;
 mod launch;
 mod machine;
 mod peers;
@@ -72,8 +73,9 @@ pub(crate) fn command(workspace: &Workspace, mut args: Args) -> CommandResult {
         let folder = workspace.root.join(REPORT);
         return report::write(&Results::load(&folder.join(RESULTS))?, &folder).map(|()| true);
     }
+    let durable = args.flag("--durable");
     let options = options(args)?;
-    compare(workspace, &options)
+    if durable { durable::compare(workspace, &options) } else { compare(workspace, &options) }
 }
 
 fn options(mut args: Args) -> Result<Options, String> {
@@ -148,16 +150,21 @@ fn compare(workspace: &Workspace, options: &Options) -> CommandResult {
 
 /// Martlet, the peers that are there, and the copier.
 fn everybody(workspace: &Workspace, options: &Options) -> Result<Vec<Found>, String> {
-    let martlet = match &options.binary {
-        Some(binary) => std::path::absolute(binary).map_err(|error| error.to_string())?,
-        None if interop::build_release(workspace)? => workspace.target.join("release/martlet"),
-        None => return Err("the broker does not build".to_owned()),
-    };
+    let martlet = martlet(workspace, options)?;
     let copier = env::current_exe().map_err(|error| error.to_string())?;
     let mut everybody = vec![MARTLET.found(martlet)];
     everybody.extend(PEERS.iter().filter_map(|peer| peer.find(&options.given)));
     everybody.push(Found { peer: &COPIER, program: copier, version: "no broker".to_owned() });
     Ok(everybody)
+}
+
+/// Our program.
+fn martlet(workspace: &Workspace, options: &Options) -> Result<PathBuf, String> {
+    match &options.binary {
+        Some(binary) => std::path::absolute(binary).map_err(|error| error.to_string()),
+        None if interop::build_release(workspace)? => Ok(workspace.target.join("release/martlet")),
+        None => Err("the broker does not build".to_owned()),
+    }
 }
 
 fn chosen(only: &[String]) -> Result<Vec<&'static Scenario>, String> {

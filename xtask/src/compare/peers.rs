@@ -11,11 +11,11 @@ pub(super) struct Peer {
     /// As the tables show it, and as `--peer` names it.
     pub(super) name: &'static str,
     /// What the program is called on PATH.
-    program: &'static str,
+    pub(super) program: &'static str,
     /// Arguments that make it tell its version; some cannot.
-    version: &'static [&'static str],
+    pub(super) version: &'static [&'static str],
     /// How to start it.
-    launch: fn(&Place<'_>) -> Launch,
+    pub(super) launch: fn(&Place<'_>) -> Launch,
 }
 
 /// Where a broker listens and keeps its files. Texts, because the report shows configurations with placeholders.

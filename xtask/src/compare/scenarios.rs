@@ -72,7 +72,12 @@ pub(super) const SCENARIOS: &[Scenario] = &[
     load("quic-10", "10 pairs over QUIC, QoS 0, 64 B", "pairs 10", false).over(Over::Quic),
 ];
 
-const fn load(key: &'static str, title: &'static str, words: &'static str, copier: bool) -> Scenario {
+pub(super) const fn load(
+    key: &'static str,
+    title: &'static str,
+    words: &'static str,
+    copier: bool,
+) -> Scenario {
     Scenario { title, key, words, kind: Kind::Load, copier, over: Over::Tcp }
 }
 

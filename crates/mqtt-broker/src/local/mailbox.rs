@@ -88,7 +88,8 @@ impl Subscription {
         let replay = replays.then(|| Replay::new(mailbox.filter.clone(), mailbox.asked));
         let mut subscription = Self { shared, mailbox, replay, taken: VecDeque::new() };
         // What is retained from now on comes as it is published: what is read now cannot be mistaken for it.
-        subscription.peek_retained(subscription.shared.core.now());
+        let nobody = &Context::from_waker(std::task::Waker::noop());
+        subscription.peek_retained(nobody, subscription.shared.core.now());
         subscription
     }
 

@@ -27,6 +27,7 @@ mod replay;
 mod segments;
 pub mod simulated;
 mod store;
+mod syncer;
 mod tools;
 mod wall;
 mod wills;

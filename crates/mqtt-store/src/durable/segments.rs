@@ -343,6 +343,41 @@ impl Segments {
         Ok(())
     }
 
+    /// Names of the segments that can be removed once everything up to this place is synced.
+    pub(crate) fn removable(&self, to: At) -> Vec<String> {
+        let retired = self.retired.iter().take_while(|(_, _, end)| *end <= to);
+        retired.map(|(number, ..)| name_of(*number)).collect()
+    }
+
+    /// A sync was successful, and what [was to be removed](Self::removable) then is.
+    pub(crate) fn note_removed(&mut self, to: At) {
+        self.note_synced(to);
+        while self.retired.front().is_some_and(|(_, _, end)| *end <= to) {
+            self.retired.pop_front();
+        }
+    }
+
+    /// Everything before it survives a power failure.
+    pub(crate) fn synced_to(&self) -> At {
+        self.synced_to
+    }
+
+    /// Bytes of the segment that is written which are not synced.
+    pub(crate) fn unsynced_bytes(&mut self) -> u64 {
+        let synced_to = self.synced_to;
+        let (number, segment) = self.last();
+        if number_at(synced_to) == number {
+            segment.len_bytes - offset_at(synced_to)
+        } else {
+            segment.len_bytes
+        }
+    }
+
+    /// Where everything is.
+    pub(crate) fn medium(&self) -> Arc<dyn Medium> {
+        self.medium.clone()
+    }
+
     /// The file that holds a record; `None` if it is not written.
     pub(crate) fn file(&self, spot: Spot) -> Option<Arc<dyn MediumFile>> {
         let segment = self.files.get(&number_at(spot.at)).filter(|_| spot.is_written())?;

@@ -85,7 +85,18 @@ impl DurableStore {
         settings: &DurableSettings,
         progress: impl FnMut(u64),
     ) -> Result<Self, OpenError> {
-        let medium = Arc::new(Directory::open(path)?);
+        Self::open_on(Arc::new(Directory::open(path)?), settings, progress)
+    }
+
+    /// Opens a medium, as [`open`](Self::open) opens a directory.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_on(
+        medium: Arc<dyn Medium>,
+        settings: &DurableSettings,
+        progress: impl FnMut(u64),
+    ) -> Result<Self, OpenError> {
         Self::on(medium, settings, progress, Loader::on_thread, |writer| {
             let (orders, waiting) = crossbeam_channel::bounded(ORDERS_MAX);
             let thread = std::thread::Builder::new().name("store".to_owned());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use hashbrown::HashMap;
+use crossbeam_channel::Receiver;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
 use super::health::{Condition, Health};
@@ -16,6 +16,7 @@ use super::loader::Loader;
 use super::medium::MediumFile;
 use super::record::{Decoder, Record, Unreadable};
 use super::segments::{HEADER_BYTES, Segments, read_frame};
+use super::syncer::{Request, Synced, Syncer};
 use super::wall::Wall;
 use crate::journal::{Progress, Transaction};
 
@@ -65,10 +66,15 @@ pub(crate) struct Writer {
     early: Vec<Order>,
     /// Frames that could not be written yet.
     unwritten: Vec<u8>,
-    /// Who is told when they are.
-    unanswered: Vec<(Arc<Progress>, u64)>,
+    /// Who is told when they are, in the order of the transactions.
+    unanswered: Vec<Waiting>,
+    /// Whether something is written that no sync is meant to cover.
     unsynced: bool,
+    /// Whether somebody waits for a sync.
+    must_sync: bool,
     synced_at: Option<Instant>,
+    /// Syncs while others are served; without it, the writer does.
+    syncer: Option<Syncer>,
     /// The oldest segment, while what is needed of it is written again.
     cleaning: Option<Cleaning>,
     /// Whether cleaning leaves most of the time to others.
@@ -93,6 +99,25 @@ struct Cleaning {
     position: u64,
 }
 
+/// Somebody who waits for an answer.
+#[derive(Debug)]
+struct Waiting {
+    to: Arc<Progress>,
+    number: u64,
+    needs: Needs,
+}
+
+/// What has to happen before an answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Needs {
+    Write {
+        synced: bool,
+    },
+    /// Everything up to this place has to be synced.
+    Sync(At),
+    Nothing,
+}
+
 /// Bytes that go out with one write.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Bytes of the oldest segment that are looked at after each write, so that nobody waits long.
@@ -101,6 +126,8 @@ const CLEAN_BYTES: u64 = 256 << 10;
 const CLEAN_PAUSE: u32 = 3;
 /// Segments that wait for a sync before they are removed; more do not wait for the usual time of one.
 const RETIRED_MAX: usize = 2;
+/// Bytes that may have to be synced before a new segment begins; more are synced in the background first.
+const ROTATE_UNSYNCED_BYTES_MAX: u64 = 1 << 20;
 /// Time between two attempts to write to a full medium.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -121,7 +148,9 @@ impl Writer {
             unwritten: Vec::new(),
             unanswered: Vec::new(),
             unsynced: false,
+            must_sync: false,
             synced_at: None,
+            syncer: None,
             cleaning: None,
             is_paced: false,
             clean_after: None,
@@ -135,12 +164,13 @@ impl Writer {
     pub(crate) fn run(mut self, orders: &Receiver<Order>) {
         let mut batch = Vec::new();
         self.is_paced = true;
+        let medium = self.kept.lock().segments.medium();
+        match Syncer::start(medium) {
+            Ok(syncer) => self.syncer = Some(syncer),
+            Err(error) => self.fail(&error),
+        }
         loop {
-            match orders.recv_timeout(self.patience()) {
-                Ok(order) => batch.push(order),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => batch.push(Order::Close),
-            }
+            self.wait(orders, &mut batch);
             let mut bytes = 0;
             while bytes < BATCH_BYTES_MAX
                 && let Ok(order) = orders.try_recv()
@@ -154,13 +184,30 @@ impl Writer {
         }
     }
 
+    /// Waits for something to do.
+    fn wait(&mut self, orders: &Receiver<Order>, batch: &mut Vec<Order>) {
+        let never = crossbeam_channel::never();
+        let synced = self.syncer.as_ref().map_or(&never, Syncer::synced);
+        crossbeam_channel::select! {
+            recv(orders) -> order => batch.push(order.unwrap_or(Order::Close)),
+            recv(synced) -> synced => {
+                if let (Some(syncer), Ok(synced)) = (&mut self.syncer, synced) {
+                    syncer.end();
+                    self.note_synced(synced);
+                }
+            }
+            default(self.patience()) => {}
+        }
+    }
+
     /// How long to wait for more.
     fn patience(&self) -> Duration {
         if !self.unwritten.is_empty() {
             return RETRY;
         }
+        let is_busy = self.syncer.as_ref().is_some_and(Syncer::is_busy);
         let sync = match self.synced_at {
-            Some(at) if self.unsynced => self.settings.sync_interval.saturating_sub(at.elapsed()),
+            Some(at) if self.unsynced && !is_busy => self.settings.sync_interval.saturating_sub(at.elapsed()),
             _ => Duration::from_secs(3600),
         };
         if self.cleaning.is_some() || self.wants_cleaning() {
@@ -178,7 +225,6 @@ impl Writer {
     /// Stores what came. Whether it was the end.
     pub(crate) fn turn(&mut self, batch: &mut Vec<Order>) -> bool {
         let mut closing = false;
-        let mut must_sync = false;
         let early = std::mem::take(&mut self.early);
         let orders: Vec<Order> = early.into_iter().chain(batch.drain(..)).collect();
         if self.health.condition() == Condition::Failed {
@@ -187,13 +233,13 @@ impl Writer {
             return closing;
         }
         let mut done = vec![false; orders.len()];
-        let stored = self.store(&orders, &mut done, &mut must_sync, &mut closing);
+        let stored = self.store(&orders, &mut done, &mut closing);
         let due = self.unsynced
-            && (must_sync
+            && (self.must_sync
                 || closing
                 || self.kept.lock().segments.retired_len() > if self.is_paced { RETIRED_MAX } else { 0 }
                 || self.synced_at.is_none_or(|at| at.elapsed() >= self.settings.sync_interval));
-        match stored.and_then(|()| if due { self.sync() } else { Ok(()) }) {
+        match stored.and_then(|()| if due { self.begin_sync(closing) } else { Ok(()) }) {
             Ok(()) => self.answer(),
             Err(error) => self.fail(&error),
         }
@@ -207,13 +253,7 @@ impl Writer {
         closing
     }
 
-    fn store(
-        &mut self,
-        orders: &[Order],
-        done: &mut [bool],
-        must_sync: &mut bool,
-        closing: &mut bool,
-    ) -> io::Result<()> {
+    fn store(&mut self, orders: &[Order], done: &mut [bool], closing: &mut bool) -> io::Result<()> {
         let kept = self.kept.clone();
         let mut kept = kept.lock();
         let Kept { image, segments } = &mut *kept;
@@ -237,10 +277,12 @@ impl Writer {
                 }
                 let changes = transaction.changes.iter();
                 pending.extend(changes.filter_map(|change| image.apply(change, &mut shared)));
-                *must_sync |= transaction.synced;
+                self.must_sync |= transaction.synced;
                 self.health.messages_stored.fetch_add(transaction.messages, Ordering::Relaxed);
                 self.health.transactions.fetch_add(1, Ordering::Relaxed);
-                self.unanswered.extend(to.clone());
+                let needs = Needs::Write { synced: transaction.synced };
+                let waiting = to.clone().map(|(to, number)| Waiting { to, number, needs });
+                self.unanswered.extend(waiting);
                 (*done, moved) = (true, true);
             }
             if !moved || done.iter().all(|done| *done) {
@@ -266,11 +308,53 @@ impl Writer {
         self.unwritten.clear();
         self.unsynced = true;
         self.synced_at.get_or_insert_with(Instant::now);
+        let (_, end) = segments.next_sync();
+        for waiting in self.unanswered.iter_mut().rev() {
+            match waiting.needs {
+                Needs::Write { synced } => {
+                    waiting.needs = if synced { Needs::Sync(end) } else { Needs::Nothing }
+                }
+                _ => break,
+            }
+        }
         Ok(())
+    }
+
+    /// Has all synced that is written: in the background if possible, or at once if it is urgent.
+    fn begin_sync(&mut self, urgent: bool) -> io::Result<()> {
+        let Some(syncer) = self.syncer.as_mut().filter(|_| !urgent) else { return self.sync() };
+        if syncer.is_busy() {
+            return Ok(()); // what has come since is synced next
+        }
+        let kept = &mut self.kept.lock();
+        let (file, to) = kept.segments.next_sync();
+        let remove = kept.segments.removable(to);
+        syncer.begin(Request { file, to, remove });
+        (self.unsynced, self.must_sync) = (false, false);
+        self.synced_at = Some(Instant::now());
+        Ok(())
+    }
+
+    /// A sync in the background has ended.
+    fn note_synced(&mut self, synced: Synced) {
+        match synced.result {
+            Ok(()) => {
+                self.kept.lock().segments.note_removed(synced.to);
+                self.health.syncs.fetch_add(1, Ordering::Relaxed);
+                self.synced_at = Some(Instant::now());
+            }
+            Err(error) => self.fail(&error),
+        }
     }
 
     /// The file is synced outside of the lock: whoever reads messages back does not wait.
     fn sync(&mut self) -> io::Result<()> {
+        if let Some(synced) = self.syncer.as_mut().and_then(Syncer::wait) {
+            self.note_synced(synced);
+            if self.health.condition() == Condition::Failed {
+                return Err(io::Error::other("the sync before it failed"));
+            }
+        }
         let (file, to) = self.kept.lock().segments.next_sync();
         file.sync()?;
         let mut kept = self.kept.lock();
@@ -278,27 +362,46 @@ impl Writer {
         kept.segments.remove_retired()?;
         drop(kept);
         self.health.syncs.fetch_add(1, Ordering::Relaxed);
-        self.unsynced = false;
+        (self.unsynced, self.must_sync) = (false, false);
         self.synced_at = Some(Instant::now());
         Ok(())
     }
 
     /// Begins a new segment where the last one is long enough.
     fn rotate(&mut self) -> io::Result<()> {
-        if !self.kept.lock().segments.is_long() {
+        let mut kept = self.kept.lock();
+        if !kept.segments.is_long() {
             return Ok(());
+        }
+        let unsynced_bytes = kept.segments.unsynced_bytes();
+        drop(kept);
+        let segment_bytes_max = self.settings.segment_bytes_max;
+        let can_wait = self.syncer.is_some() && unsynced_bytes < segment_bytes_max;
+        if can_wait && unsynced_bytes > ROTATE_UNSYNCED_BYTES_MAX {
+            return self.begin_sync(false);
         }
         self.sync()?;
         self.kept.lock().segments.rotate()
     }
 
+    /// Tells everybody for whom enough has happened. Whoever made a transaction hears of it after those that he made
+    /// before.
     fn answer(&mut self) {
-        for (to, number) in &self.unanswered {
-            to.complete(*number);
-        }
-        for (to, _) in self.unanswered.drain(..) {
-            to.wake();
-        }
+        let synced_to = self.kept.lock().segments.synced_to();
+        let mut blocked: HashSet<usize> = HashSet::new();
+        let mut told = Vec::new();
+        self.unanswered.retain(|waiting| {
+            let name = Arc::as_ptr(&waiting.to).addr();
+            let ready = waiting.needs.is_met(synced_to) && (blocked.is_empty() || !blocked.contains(&name));
+            if ready {
+                waiting.to.complete(waiting.number);
+                told.push(waiting.to.clone());
+            } else {
+                blocked.insert(name);
+            }
+            !ready
+        });
+        told.iter().for_each(|to| to.wake());
     }
 
     /// A full medium may have room later: what could not be written is kept. Any other error is the end: what the
@@ -312,7 +415,7 @@ impl Writer {
         }
         self.health.become_(Condition::Failed, Some(&text));
         self.unwritten = Vec::new();
-        for (to, _) in self.unanswered.drain(..) {
+        for Waiting { to, .. } in self.unanswered.drain(..) {
             to.fail();
             to.wake();
         }
@@ -442,6 +545,16 @@ impl Writer {
             self.rotate()?;
         }
         self.sync()
+    }
+}
+
+impl Needs {
+    fn is_met(self, synced_to: At) -> bool {
+        match self {
+            Self::Write { .. } => false,
+            Self::Sync(to) => to <= synced_to,
+            Self::Nothing => true,
+        }
     }
 }
 

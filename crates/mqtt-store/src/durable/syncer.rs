@@ -1,0 +1,95 @@
+//! Syncs files away from the one that writes, who goes on meanwhile.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::live::At;
+use super::medium::{Medium, MediumFile};
+
+/// What is to be safe.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) file: Arc<dyn MediumFile>,
+    /// Everything before it is safe afterwards.
+    pub(crate) to: At,
+    /// Files that are not needed any more then.
+    pub(crate) remove: Vec<String>,
+}
+
+/// A sync that has come to its end.
+#[derive(Debug)]
+pub(crate) struct Synced {
+    pub(crate) to: At,
+    pub(crate) result: io::Result<()>,
+}
+
+/// A thread that syncs, one request at a time.
+#[derive(Debug)]
+pub(crate) struct Syncer {
+    requests: Option<Sender<Request>>,
+    synced: Receiver<Synced>,
+    is_busy: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Syncer {
+    pub(crate) fn start(medium: Arc<dyn Medium>) -> io::Result<Self> {
+        let (requests, waiting) = crossbeam_channel::bounded(1);
+        let (done, synced) = crossbeam_channel::bounded(1);
+        let thread = std::thread::Builder::new().name("store-sync".to_owned());
+        let thread = thread.spawn(move || serve(&*medium, &waiting, &done))?;
+        Ok(Self { requests: Some(requests), synced, is_busy: false, thread: Some(thread) })
+    }
+
+    /// Whether a request is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Begins to sync. Only while it is not busy.
+    pub(crate) fn begin(&mut self, request: Request) {
+        self.is_busy = true;
+        let requests = self.requests.as_ref().expect("it runs until it is dropped");
+        requests.send(request).expect("the thread lives as long as this");
+    }
+
+    /// Where the end of a sync is told; [`take`](Self::take) it.
+    pub(crate) fn synced(&self) -> &Receiver<Synced> {
+        &self.synced
+    }
+
+    /// The end of the sync that is under way has been received.
+    pub(crate) fn end(&mut self) {
+        self.is_busy = false;
+    }
+
+    /// Waits for the sync that is under way, if any.
+    pub(crate) fn wait(&mut self) -> Option<Synced> {
+        let synced = if self.is_busy { self.synced.recv().ok() } else { None };
+        self.is_busy = false;
+        synced
+    }
+}
+
+impl Drop for Syncer {
+    fn drop(&mut self) {
+        self.wait();
+        self.requests = None;
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has said so.
+            thread.join().ok();
+        }
+    }
+}
+
+fn serve(medium: &dyn Medium, requests: &Receiver<Request>, done: &Sender<Synced>) {
+    for Request { file, to, remove } in requests {
+        let result = file.sync().and_then(|()| remove.iter().try_for_each(|name| medium.remove(name)));
+        if done.send(Synced { to, result }).is_err() {
+            return;
+        }
+    }
+}
