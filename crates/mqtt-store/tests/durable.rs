@@ -149,3 +149,19 @@ fn a_sync_that_fails_in_the_background_answers_nobody_who_waited_for_it() {
     assert!(!wait_for(&later, 1), "what the medium lost is unknown");
     assert_eq!(store.condition(), Condition::Failed);
 }
+
+#[test]
+fn a_transaction_that_leaves_no_trace_is_answered_as_well() {
+    let medium = SimulatedMedium::new();
+    let store =
+        DurableStore::open_on(Arc::new(medium.clone()), &settings(), |_| {}).expect("an empty medium");
+    let session = store.open_kept_queue("nobody", QueueLimits::default()).expect("a queue").session();
+    let progress = Arc::new(Progress::default());
+    for (number, durability) in (1..).zip([Durability::Acked, Durability::Periodic]) {
+        let mut transaction = Transaction::default();
+        transaction.require(durability);
+        transaction.end(session.expect("it is kept"));
+        store.submit(&mut transaction, Some((&progress, number)));
+        assert!(wait_for(&progress, number), "{durability:?}");
+    }
+}

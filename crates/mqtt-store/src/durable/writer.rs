@@ -230,6 +230,7 @@ impl Writer {
         if self.health.condition() == Condition::Failed {
             closing = orders.iter().any(|order| matches!(order, Order::Close));
             self.give_up(orders);
+            self.loader.retry(); // what was never stored is not waited for
             return closing;
         }
         let mut done = vec![false; orders.len()];
@@ -299,6 +300,7 @@ impl Writer {
 
     fn write(&mut self, segments: &mut Segments) -> io::Result<()> {
         if self.unwritten.is_empty() {
+            self.note_written(|_| Needs::Nothing); // what came left no trace
             return Ok(());
         }
         segments.append(&self.unwritten)?;
@@ -309,15 +311,16 @@ impl Writer {
         self.unsynced = true;
         self.synced_at.get_or_insert_with(Instant::now);
         let (_, end) = segments.next_sync();
-        for waiting in self.unanswered.iter_mut().rev() {
-            match waiting.needs {
-                Needs::Write { synced } => {
-                    waiting.needs = if synced { Needs::Sync(end) } else { Needs::Nothing }
-                }
-                _ => break,
-            }
-        }
+        self.note_written(|synced| if synced { Needs::Sync(end) } else { Needs::Nothing });
         Ok(())
+    }
+
+    /// Whoever waited for a write waits for what is left.
+    fn note_written(&mut self, then: impl Fn(bool) -> Needs) {
+        for waiting in self.unanswered.iter_mut().rev() {
+            let Needs::Write { synced } = waiting.needs else { return };
+            waiting.needs = then(synced);
+        }
     }
 
     /// Has all synced that is written: in the background if possible, or at once if it is urgent.
