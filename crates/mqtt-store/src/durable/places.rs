@@ -46,7 +46,7 @@ impl<T> Places<T> {
         near.or_else(|| self.apart.get(&place))
     }
 
-    pub(crate) fn get_mut(&mut self, place: u64) -> Option<&mut T> {
+    pub(crate) fn find_mut(&mut self, place: u64) -> Option<&mut T> {
         match self.index(place) {
             Some(index) if self.slots[index].is_some() => self.slots[index].as_mut(),
             _ => self.apart.get_mut(&place),
@@ -55,7 +55,7 @@ impl<T> Places<T> {
 
     /// What was there before.
     pub(crate) fn insert(&mut self, place: u64, value: T) -> Option<T> {
-        if let Some(old) = self.get_mut(place) {
+        if let Some(old) = self.find_mut(place) {
             return Some(std::mem::replace(old, value));
         }
         match self.make_slot(place) {

@@ -358,7 +358,7 @@ impl Image {
 
 impl SessionImage {
     fn mark_sent(&mut self, place: u64, packet_id: u16, order: u64) -> Option<()> {
-        self.entries.get_mut(place)?.packet_id = packet_id;
+        self.entries.find_mut(place)?.packet_id = packet_id;
         self.last_order = self.last_order.max(order);
         self.in_flight.insert(packet_id, InFlight { place, order, released: false });
         Some(())

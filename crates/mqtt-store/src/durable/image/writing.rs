@@ -116,7 +116,7 @@ impl Image {
         let image = self.sessions.get_mut(&session).expect("it was here");
         let ids = image.ids.get(&place).into_iter().flat_map(|ids| ids.iter());
         let ids: Vec<u8> = ids.flat_map(|id| id.to_le_bytes()).collect();
-        let entry = image.entries.get_mut(place).expect("it was here");
+        let entry = image.entries.find_mut(place).expect("it was here");
         let in_flight = image.in_flight.get(&entry.packet_id).filter(|one| one.place == place);
         let spot = frame.append(&Record::Entry(record::Entry {
             session,
@@ -155,7 +155,7 @@ impl Image {
         match *record {
             Record::Body(body) => (self.bodies.get(&body.id)?.at == at).then_some(Pending::Body(body)),
             Record::Entry(record::Entry { session, place, .. }) => {
-                let entry = self.sessions.get_mut(&session)?.entries.get_mut(place)?;
+                let entry = self.sessions.get_mut(&session)?.entries.find_mut(place)?;
                 let mut spot = entry.spot();
                 lift(&mut spot).then(|| (entry.at, entry.bytes) = (0, 0))?;
                 Some(Pending::Entry(session, place))
