@@ -97,6 +97,20 @@ const LAYERS: &[Layer] = &[
         ours_in_tests: &["mqtt-testkit"],
         never: &[],
     },
+    Layer {
+        name: "embedding-examples",
+        ours: &[],
+        ours_in_tests: &[
+            "mqtt-codec",
+            "mqtt-topic",
+            "mqtt-session",
+            "mqtt-store",
+            "mqtt-transport",
+            "mqtt-client",
+            "mqtt-broker",
+        ],
+        never: LIBRARY,
+    },
     Layer { name: "mqtt-testkit", ours: &["mqtt-codec"], ours_in_tests: &[], never: LIBRARY },
     Layer {
         name: "benches",
