@@ -138,20 +138,6 @@ const LAYERS: &[Layer] = &[
         ],
         never: &[],
     },
-    Layer {
-        name: "embedding-examples",
-        ours: &[],
-        ours_in_tests: &[
-            "mqtt-codec",
-            "mqtt-topic",
-            "mqtt-session",
-            "mqtt-store",
-            "mqtt-transport",
-            "mqtt-client",
-            "mqtt-broker",
-        ],
-        never: &[],
-    },
     Layer { name: "xtask", ours: &[], ours_in_tests: &[], never: &["tokio", "clap"] },
 ];
 
