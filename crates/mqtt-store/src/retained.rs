@@ -91,6 +91,13 @@ impl Shelf {
         true
     }
 
+    /// What stands on a topic that has changed, with its version.
+    pub(crate) fn successor(&self, hole: &Hole) -> Option<(Retained, u64)> {
+        let set = self.set.read();
+        let slot = set.tree.get(TopicName::assume_valid(&*hole.topic))?;
+        (slot.version != hole.version).then(|| (slot.retained.clone(), slot.version))
+    }
+
     /// A part of what matches, and which of its bodies are absent.
     pub(crate) fn scan(
         &self,

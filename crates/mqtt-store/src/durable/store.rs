@@ -335,7 +335,10 @@ impl Store for DurableStore {
             }
             *ticket = Some(RetainedTicket::new(page, holes, &self.loader, waker()));
         }
-        match ticket.as_mut().and_then(|ticket| ticket.complete(&self.retained, &self.budget)) {
+        match ticket
+            .as_mut()
+            .and_then(|ticket| ticket.complete(&self.retained, &self.budget, &self.loader, waker))
+        {
             Some(page) => {
                 *ticket = None;
                 Poll::Ready(Ok(page))
