@@ -11,13 +11,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 use std::{env, io};
 
-use mqtt_broker::{Broker, Builder, Events, Hooks, Identity, Peer, PublishVerdict, Settings};
+use mqtt_access::acl::{self, Subject};
+use mqtt_broker::{
+    Access, Answer, Broker, Builder, Events, Grant, Hooks, Identity, Login, Peer, PublishVerdict, Settings,
+};
 use mqtt_codec::{
     Ack, Connect, Framing, Packet, PacketId, Properties, Publish, QoS, ReasonCode, Subscribe,
     SubscribeFiltersBuf, SubscriptionOptions, Version, decode, encode, frame,
 };
 use mqtt_session::{
-    Delivery, Hop, InboundPublish, Message, NO_PUBLISHER, Opening, Policy, Protocol, Received, Session,
+    Delivery, Hop, InboundPublish, Message, NO_PUBLISHER, Opening, Policy, Protocol, Received, Refusal,
+    Rights, Session,
 };
 use mqtt_store::{MemoryQueue, MemoryStore, Pushed, Queue, QueueLimits, Retained, RetainedLimits, Store};
 use mqtt_topic::{FilterTree, TopicFilter, TopicName};
@@ -52,6 +56,11 @@ const LAYERS: &[(&str, Work)] = &[
     ("broker-qos0-hook-empty", |times| hooked(times, QoS::AtMostOnce, Arc::new(Empty))),
     ("broker-qos0-hook-inspecting", |times| hooked(times, QoS::AtMostOnce, Arc::new(Inspecting))),
     ("broker-qos1-hook-inspecting", |times| hooked(times, QoS::AtLeastOnce, Arc::new(Inspecting))),
+    ("broker-qos0-rules-10", |times| ruled(times, QoS::AtMostOnce, 10)),
+    ("broker-qos0-rules-1000", |times| ruled(times, QoS::AtMostOnce, 1000)),
+    ("broker-qos1-rules-1000", |times| ruled(times, QoS::AtLeastOnce, 1000)),
+    ("access-decide-of-10-rules", |times| decide(times, 10)),
+    ("access-decide-of-1000-rules", |times| decide(times, 1000)),
     ("broker-connect", |times| connects(times, 0)),
     ("broker-connect-among-50000", |times| connects(times, 50_000)),
 ];
@@ -340,10 +349,54 @@ impl Hooks for Inspecting {
     }
 }
 
+/// Decides by access rules, each time that it is asked.
+#[derive(Debug)]
+struct Ruled(acl::Policy);
+
+/// Every tenth one is about everybody, with a place for a name or a wildcard; the last one decides.
+fn rules(count: u32) -> acl::Policy {
+    let line = |number: u32| match number % 10 {
+        0 => format!("deny group=guests all +/{number}/secret"),
+        5 => format!("allow user=* all devices/${{username}}/{number}/#"),
+        _ => format!("allow user=user{number} all plant/{number}/#"),
+    };
+    let lines: Vec<String> = (1..count).map(line).chain(["allow all plant/#".to_owned()]).collect();
+    acl::Policy::builder().lines("rules", lines.iter().map(String::as_str)).build().expect("good rules")
+}
+
+const NOBODY: Subject<'static> =
+    Subject { username: None, client_id: "c", address: None, listener: "", groups: &[] };
+
+impl Access for Ruled {
+    fn authenticate<'a>(&'a self, _: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
+        Box::pin(std::future::ready(Ok(Grant::default())))
+    }
+
+    fn publish_rights(&self, _: &Identity, topic: TopicName<&str>) -> Rights {
+        self.0.publish_rights(&NOBODY, topic)
+    }
+
+    fn may_subscribe(&self, _: &Identity, filter: &TopicFilter<&str>, qos: QoS) -> bool {
+        self.0.may_subscribe(&NOBODY, filter, qos)
+    }
+
+    fn restricts_receiving(&self) -> bool {
+        true
+    }
+
+    fn receive_rights(&self, _: &Identity, topic: TopicName<&str>) -> Rights {
+        self.0.receive_rights(&NOBODY, topic)
+    }
+}
+
 async fn start(subscriptions: u32, hook: Option<Arc<dyn Hooks>>) -> (Broker, Client) {
+    start_with(subscriptions, hook.into_iter().fold(Broker::builder(), Builder::hook)).await
+}
+
+async fn start_with(subscriptions: u32, builder: Builder) -> (Broker, Client) {
     let mut settings = Settings::default();
     settings.sys.interval = None;
-    let builder = hook.into_iter().fold(Broker::builder().settings(settings), Builder::hook);
+    let builder = builder.settings(settings);
     let broker = builder.start().await.expect("nothing has to be bound");
     let mut idle = Client::connect(&broker, "idle").await;
     let mut all = filters(subscriptions);
@@ -366,6 +419,22 @@ fn broker(times: u32, qos: QoS, subscribers: u32, unrelated: u32) {
 /// The same to one subscriber, with a hook.
 fn hooked(times: u32, qos: QoS, hook: Arc<dyn Hooks>) {
     on_one_thread(async { publish_bursts(times, qos, 1, start(0, Some(hook)).await).await });
+}
+
+/// The same to one subscriber, with so many access rules.
+fn ruled(times: u32, qos: QoS, count: u32) {
+    on_one_thread(async {
+        let builder = Broker::builder().access(Arc::new(Ruled(rules(count))));
+        publish_bursts(times, qos, 1, start_with(0, builder).await).await;
+    });
+}
+
+/// A decision that nothing remembers.
+fn decide(times: u32, count: u32) {
+    let policy = rules(count);
+    for _ in 0..times {
+        assert!(black_box(policy.publish_rights(black_box(&NOBODY), topic())).is_all());
+    }
 }
 
 async fn publish_bursts(times: u32, qos: QoS, subscribers: u32, (broker, _idle): (Broker, Client)) {
