@@ -32,7 +32,7 @@ cargo xtask <command>
                                    other makers' clients and test suites against the release binary
   instructions [--update]          instructions that each layer needs, against benches/instructions.toml
   compare [--peer NAME=PATH]... [--only SCENARIO]... [--runs N] [--seconds N] [--patience SECONDS] [--quick] [--binary FILE]
-          [--stresser FILE] [--stresser-runs N] [--out DIR]
+          [--stresser FILE] [--stresser-runs N] [--durable] [--out DIR]
                                    the same load against Martlet and other brokers; writes docs/benchmarks
   simulate [--seed N] [--seeds N] [--steps N]
                                    broker, store and clients in one process, each run decided by a seed
@@ -55,7 +55,9 @@ fn main() -> ExitCode {
 }
 
 fn run(mut args: Args) -> CommandResult {
-    let Some(command) = args.command() else {
+    let wants_help = args.flag("--help") || args.flag("-h");
+    let command = args.command().filter(|command| !wants_help && command != "help");
+    let Some(command) = command else {
         println!("{HELP}");
         return Ok(true);
     };
@@ -70,10 +72,6 @@ fn run(mut args: Args) -> CommandResult {
         "compare" => compare::command(&workspace, args),
         "simulate" => simulate::command(&workspace, args),
         "torture" => torture::command(&workspace, args),
-        "help" | "--help" | "-h" => {
-            println!("{HELP}");
-            Ok(true)
-        }
         other => Err(format!("no command `{other}`\n\n{HELP}")),
     }
 }
