@@ -62,7 +62,7 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "mqtt-broker",
-        ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-store", "mqtt-transport"],
+        ours: &["mqtt-access", "mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-store", "mqtt-transport"],
         ours_in_tests: &["mqtt-testkit"],
         never: LIBRARY,
     },

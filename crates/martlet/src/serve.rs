@@ -107,7 +107,8 @@ async fn start(
     store: Option<Arc<dyn Store>>,
     guard: Arc<Guard>,
 ) -> Result<Broker, Failure> {
-    let mut builder = Broker::builder().settings(configuration.settings).access(guard);
+    let bans = guard.bans();
+    let mut builder = Broker::builder().settings(configuration.settings).access(guard).bans(bans);
     if let Some(store) = store {
         builder = builder.store(store);
     }

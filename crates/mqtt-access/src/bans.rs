@@ -1,13 +1,19 @@
 //! Who is shut out, for a time or for good.
 
+mod table;
+mod text;
+
 use core::fmt;
-use core::str::FromStr;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashMap;
+use parking_lot::RwLock;
 
 use crate::Network;
+use table::Table;
+
+pub use text::parse_ban;
 
 /// Whom a ban is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,123 +26,167 @@ pub enum Banned {
     Network(Network),
 }
 
-/// All bans. Holds a stated number at most; bans for good are kept before others.
-#[derive(Debug, Default)]
-pub struct Bans {
-    until: HashMap<Banned, Option<Instant>>,
+/// One ban.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ban {
+    /// Whom it is about.
+    pub whom: Banned,
+    /// When it ends; `None` for never.
+    pub until: Option<Instant>,
+    /// Why, for those who look at the list; clients are not told. At most [`BAN_REASON_BYTES_MAX`] bytes, possibly empty.
+    pub reason: Box<str>,
+    /// Who set it.
+    pub origin: Origin,
 }
 
-/// Bans at most. Beyond it, only those that have ended make room.
-pub const BANS_MAX: usize = 100_000;
+/// Who set a ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The program, on somebody's order.
+    Program,
+    /// A configuration, which also ends it when it does not hold it any more.
+    Configuration,
+    /// The detection of clients that come and go too often. Such bans take half of the room at most, so that they keep
+    /// nobody else's out.
+    Flapping,
+}
 
-impl Bans {
-    /// Shuts somebody out until a time, or for good. Whether there was room for it.
-    pub fn add(&mut self, whom: Banned, until: Option<Instant>, now: Instant) -> bool {
-        if self.until.len() >= BANS_MAX {
-            self.until.retain(|_, until| until.is_none_or(|until| now < until));
-        }
-        let room = self.until.len() < BANS_MAX || self.until.contains_key(&whom);
-        if room {
-            self.until.insert(whom, until);
-        }
-        room
+/// All bans. Clones are handles to the same ones. Nothing of them is stored.
+#[derive(Clone, Debug)]
+pub struct Bans(Arc<RwLock<Table>>);
+
+/// There is no room for one more ban.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BanRefused {
+    /// There are as many as there may be.
+    TooMany,
+    /// The names and reasons in them take as many bytes as they may.
+    TooLong,
+    /// The reason is longer than [`BAN_REASON_BYTES_MAX`].
+    ReasonTooLong,
+}
+
+/// Bans at most, where nothing else was said. Those that have ended make room.
+pub const BANS_MAX: usize = 100_000;
+/// Bytes of the client identifiers, user names and reasons in all bans.
+pub const BANS_TEXT_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one reason.
+pub const BAN_REASON_BYTES_MAX: usize = 256;
+
+impl Ban {
+    /// Shuts somebody out for good, on the program's order and without a reason.
+    #[must_use]
+    pub fn of(whom: Banned) -> Self {
+        Self { whom, until: None, reason: Box::default(), origin: Origin::Program }
     }
 
-    /// Ends a ban; whether there was one.
-    pub fn remove(&mut self, whom: &Banned) -> bool {
-        self.until.remove(whom).is_some()
+    /// The same until a time.
+    #[must_use]
+    pub fn until(self, end: Instant) -> Self {
+        Self { until: Some(end), ..self }
+    }
+
+    /// The same with a reason.
+    #[must_use]
+    pub fn because(self, reason: &str) -> Self {
+        Self { reason: reason.into(), ..self }
+    }
+
+    /// The same, set by somebody else than the program.
+    #[must_use]
+    pub fn from(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
+    /// How long it still lasts; `None` for ever.
+    #[must_use]
+    pub fn time_left(&self, now: Instant) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(now))
+    }
+}
+
+impl Default for Bans {
+    fn default() -> Self {
+        Self::new(BANS_MAX)
+    }
+}
+
+impl Bans {
+    /// Nobody is shut out, and so many may be.
+    #[must_use]
+    pub fn new(entries_max: usize) -> Self {
+        Self(Arc::new(RwLock::new(Table::new(entries_max))))
+    }
+
+    /// So many may be shut out from now on. Nobody is let in for it.
+    pub fn set_entries_max(&self, entries_max: usize) {
+        self.0.write().set_entries_max(entries_max);
+    }
+
+    /// Shuts somebody out. Another ban of the same client, user or network is replaced. Whoever is connected stays: see
+    /// `Broker::ban`.
+    ///
+    /// # Errors
+    /// There is no room, also after those that have ended were forgotten.
+    pub fn add(&self, ban: Ban, now: Instant) -> Result<(), BanRefused> {
+        self.0.write().add(ban, now)
+    }
+
+    /// Ends a ban, whoever set it; whether there was one.
+    pub fn lift(&self, whom: &Banned) -> bool {
+        self.0.write().remove(whom)
+    }
+
+    /// Ends a ban if it was set by this one; whether it was.
+    pub fn lift_of(&self, whom: &Banned, origin: Origin) -> bool {
+        let mut table = self.0.write();
+        table.origin(whom) == Some(origin) && table.remove(whom)
+    }
+
+    /// Those that hold now, in no order.
+    #[must_use]
+    pub fn list(&self, now: Instant) -> Vec<Ban> {
+        self.0.read().list(now)
+    }
+
+    /// How many are kept, some of which may have ended.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.read().len()
+    }
+
+    /// Whether nobody is shut out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Whether nobody may come from this address.
     #[must_use]
-    pub fn shuts_out(&self, address: IpAddr, now: Instant) -> bool {
-        let counts = |until: &Option<Instant>| until.is_none_or(|until| now < until);
-        self.until.iter().any(|(whom, until)| {
-            matches!(whom, Banned::Network(network) if network.contains(address)) && counts(until)
-        })
+    pub fn shut_out(&self, address: IpAddr, now: Instant) -> bool {
+        self.0.read().shut_out(address, now)
     }
 
     /// Whether this client or user is shut out.
     #[must_use]
-    pub fn bans(&self, client_id: &str, username: Option<&str>, now: Instant) -> bool {
-        let banned =
-            |whom: &Banned| self.until.get(whom).is_some_and(|until| until.is_none_or(|until| now < until));
-        !self.until.is_empty()
-            && (banned(&Banned::Client(client_id.into()))
-                || username.is_some_and(|name| banned(&Banned::User(name.into()))))
-    }
-
-    /// All bans with their ends.
-    pub fn iter(&self) -> impl Iterator<Item = (&Banned, Option<Instant>)> {
-        self.until.iter().map(|(whom, until)| (whom, *until))
+    pub fn forbid(&self, client_id: &str, username: Option<&str>, now: Instant) -> bool {
+        self.0.read().forbid(client_id, username, now)
     }
 }
 
-/// `client=ID`, `user=NAME` or `address=NETWORK`.
-impl FromStr for Banned {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once('=') {
-            Some(("client", id)) if !id.is_empty() => Ok(Self::Client(id.into())),
-            Some(("user", name)) if !name.is_empty() => Ok(Self::User(name.into())),
-            Some(("address", network)) => {
-                let network = network.parse();
-                network.map(Self::Network).map_err(|error: crate::NetworkError| error.to_string())
-            }
-            _ => Err("a ban is client=ID, user=NAME or address=NETWORK".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for Banned {
+impl fmt::Display for BanRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Client(id) => write!(f, "client={id}"),
-            Self::User(name) => write!(f, "user={name}"),
-            Self::Network(network) => write!(f, "address={network}"),
+            Self::TooMany => f.write_str("there are as many bans as there may be"),
+            Self::TooLong => {
+                write!(f, "the bans hold {BANS_TEXT_BYTES_MAX} bytes of names and reasons already")
+            }
+            Self::ReasonTooLong => write!(f, "the reason of a ban has at most {BAN_REASON_BYTES_MAX} bytes"),
         }
     }
 }
 
-/// A ban as it stands in a configuration: whom, and for how many seconds from the start, if not for good.
-///
-/// # Errors
-/// A sentence that says what is wrong.
-pub fn parse_ban(text: &str) -> Result<(Banned, Option<Duration>), String> {
-    let (whom, seconds) = text.split_once(" for ").map_or((text, None), |(whom, rest)| (whom, Some(rest)));
-    let time = match seconds.map(|rest| rest.trim().strip_suffix('s').and_then(|count| count.parse().ok())) {
-        None => None,
-        Some(Some(count)) => Some(Duration::from_secs(count)),
-        Some(None) => return Err("a time is written as `for 3600s`".to_owned()),
-    };
-    Ok((whom.trim().parse()?, time))
-}
+impl core::error::Error for BanRefused {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ban_holds_until_it_ends() {
-        let (mut bans, now) = (Bans::default(), Instant::now());
-        let later = now + Duration::from_secs(10);
-        for (text, seconds) in
-            [("client=c for 10s", 10), ("user=u for 10s", 10), ("address=10.0.0.0/8 for 10s", 10)]
-        {
-            let (whom, time) = parse_ban(text).expect("a ban");
-            assert_eq!(time, Some(Duration::from_secs(seconds)));
-            assert!(bans.add(whom, time.map(|time| now + time), now));
-        }
-        let address = "10.1.1.1".parse().expect("an address");
-        for (moment, expected) in [(now, true), (later, false)] {
-            assert_eq!(bans.bans("c", None, moment), expected);
-            assert_eq!(bans.bans("x", Some("u"), moment), expected);
-            assert_eq!(bans.shuts_out(address, moment), expected);
-        }
-        assert!(!bans.bans("u", Some("c"), now));
-        for wrong in ["", "c", "client=", "address=x", "user=u for ever"] {
-            assert!(parse_ban(wrong).is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

@@ -8,7 +8,9 @@ pub mod familiar;
 pub mod flapping;
 pub mod login;
 mod network;
+#[cfg(feature = "passwords")]
 pub mod password;
+#[cfg(feature = "passwords")]
 pub mod scram;
 
 pub use network::{Network, NetworkError};

@@ -39,6 +39,11 @@ impl Network {
         address.is_ipv4() == self.address.is_ipv4() && masked(address, self.bits) == self.address
     }
 
+    /// Whether it is one of IPv4, and how many leading bits its addresses share.
+    pub(crate) fn prefix(&self) -> (bool, u8) {
+        (self.address.is_ipv4(), self.bits)
+    }
+
     /// Whether every address of another network belongs to it.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {

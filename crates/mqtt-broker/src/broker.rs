@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use mqtt_access::bans::Bans;
 use mqtt_codec::QoS;
 use mqtt_session::{AuthenticationMethod, Message, Refusal};
 use mqtt_store::{MemoryStore, Store};
@@ -48,6 +49,7 @@ pub struct Builder {
     hooks: Vec<Arc<dyn Hooks>>,
     methods: HashMap<Box<str>, Arc<dyn AuthenticationMethod>>,
     calendar: Calendar,
+    bans: Bans,
 }
 
 /// A listener that could not be started.
@@ -115,6 +117,14 @@ impl Builder {
     #[must_use]
     pub fn access(mut self, access: Arc<dyn Access>) -> Self {
         self.access = Some(access);
+        self
+    }
+
+    /// Shuts out who is in these bans, whose handle the program may share and change. The default is an empty table of
+    /// [`BANS_MAX`](crate::BANS_MAX); see [`Broker::ban`].
+    #[must_use]
+    pub fn bans(mut self, bans: Bans) -> Self {
+        self.bans = bans;
         self
     }
 
@@ -211,6 +221,7 @@ impl Builder {
             timetable: Timetable::default(),
             alarms: Alarms::default(),
             sweep: Sweep::default(),
+            bans: self.bans,
             gate: Gate::default(),
             memory: Memory::default(),
             metrics: Metrics::default(),
@@ -231,6 +242,10 @@ impl Broker {
     #[must_use]
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// Where it listens, with the real ports, in the order in which the listeners were added.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hashbrown::HashMap;
+use mqtt_access::bans::Bans;
 use mqtt_codec::{PropertiesBuf, QoS};
 use mqtt_session::{AuthenticationMethod, Batch, Delivery, DropReason, Hop, Message, Session, WillMessage};
 use mqtt_store::{RetainOutcome, Retained, Source, Store, StoreError, Transaction};
@@ -55,6 +56,7 @@ pub(crate) struct Core {
     pub(crate) timetable: Timetable,
     pub(crate) alarms: Alarms,
     pub(crate) sweep: Sweep,
+    pub(crate) bans: Bans,
     pub(crate) gate: Gate,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use crate::Limits;
 use crate::bucket::Bucket;
+use crate::refusals::EntryRefusal;
 
 /// Counts of connections, shared by all listeners.
 #[derive(Clone, Debug, Default)]
@@ -56,34 +57,42 @@ pub(crate) struct Seat {
 const ADDRESSES_MAX: usize = 100_000;
 
 impl Gate {
-    /// Lets a new connection in; `None` if it comes too fast, or there are too many.
+    /// Lets a new connection in.
+    ///
+    /// # Errors
+    /// It comes too fast, or there are too many.
     pub(crate) fn enter(
         &self,
         limits: &Limits,
         address: Option<IpAddr>,
         now: Instant,
-    ) -> Option<(Option<Box<Visit>>, Handshake)> {
+    ) -> Result<(Option<Box<Visit>>, Handshake), EntryRefusal> {
         let address = address.map(network_of);
         let mut state = self.state.lock();
-        let room = limits.handshakes_max == 0 || state.handshakes < limits.handshakes_max;
-        if !room || !state.visit(limits, address, now) || !state.arrive(limits, now) {
-            return None;
+        if limits.handshakes_max > 0 && state.handshakes >= limits.handshakes_max {
+            return Err(EntryRefusal::HandshakesFull);
         }
+        state.visit(limits, address, now)?;
+        state.arrive(limits, now)?;
         state.handshakes += 1;
         let visit = address.and_then(|address| self.note_visit(&mut state, address));
-        Some((visit, Handshake(self.clone())))
+        Ok((visit, Handshake(self.clone())))
     }
 
-    /// Counts a connection whose address a proxy has told after it was let in; `None` if no more may come from there.
+    /// Counts a connection whose address a proxy has told after it was let in.
+    ///
+    /// # Errors
+    /// No more may come from there.
     pub(crate) fn reveal(
         &self,
         limits: &Limits,
         address: IpAddr,
         now: Instant,
-    ) -> Option<Option<Box<Visit>>> {
+    ) -> Result<Option<Box<Visit>>, EntryRefusal> {
         let address = network_of(address);
         let mut state = self.state.lock();
-        state.visit(limits, Some(address), now).then(|| self.note_visit(&mut state, address))
+        state.visit(limits, Some(address), now)?;
+        Ok(self.note_visit(&mut state, address))
     }
 
     /// One more connection from there. Addresses are remembered only where a limit counts them.
@@ -109,26 +118,31 @@ impl Gate {
 }
 
 impl State {
-    fn arrive(&mut self, limits: &Limits, now: Instant) -> bool {
+    fn arrive(&mut self, limits: &Limits, now: Instant) -> Result<(), EntryRefusal> {
         let rate = limits.connects_per_second_max;
-        rate == 0 || self.arrivals.get_or_insert_with(|| Bucket::new(now)).take(rate, rate, now)
+        let in_time =
+            rate == 0 || self.arrivals.get_or_insert_with(|| Bucket::new(now)).take(rate, rate, now);
+        if in_time { Ok(()) } else { Err(EntryRefusal::TooFast) }
     }
 
     /// Whether one more connection may come from here.
-    fn visit(&mut self, limits: &Limits, address: Option<IpAddr>, now: Instant) -> bool {
+    fn visit(&mut self, limits: &Limits, address: Option<IpAddr>, now: Instant) -> Result<(), EntryRefusal> {
         let (open_max, rate) =
             (limits.connections_per_address_max, limits.connects_per_address_per_second_max);
-        let Some(address) = address.filter(|_| open_max > 0 || rate > 0) else { return true };
+        let Some(address) = address.filter(|_| open_max > 0 || rate > 0) else { return Ok(()) };
         if self.addresses.len() >= ADDRESSES_MAX && !self.addresses.contains_key(&address) {
             self.addresses.retain(|_, visitor| visitor.open > 0 || !visitor.bucket.is_full(now));
             if self.addresses.len() >= ADDRESSES_MAX {
-                return false;
+                return Err(EntryRefusal::AddressTooFast);
             }
         }
         let visitor = self.addresses.entry(address);
         let visitor = visitor.or_insert_with(|| Visitor { open: 0, bucket: Bucket::new(now) });
-        let room = open_max == 0 || visitor.open < open_max;
-        room && (rate == 0 || visitor.bucket.take(rate, rate, now))
+        if open_max > 0 && visitor.open >= open_max {
+            return Err(EntryRefusal::AddressFull);
+        }
+        let in_time = rate == 0 || visitor.bucket.take(rate, rate, now);
+        if in_time { Ok(()) } else { Err(EntryRefusal::AddressTooFast) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod alarms;
+mod banning;
 mod broker;
 mod bucket;
 mod calendar;
@@ -24,6 +25,7 @@ mod metrics;
 mod mountpoint;
 mod outbox;
 mod peers;
+mod refusals;
 mod restrict;
 mod settings;
 mod spare;
@@ -49,6 +51,9 @@ pub use local::{
 };
 pub use metrics::MetricsSnapshot;
 pub use mountpoint::{MountpointTemplate, TemplateError};
+pub use mqtt_access::bans::{BANS_MAX, Ban, BanRefused, Banned, Bans, Origin};
+pub use mqtt_access::{Network, NetworkError};
 pub use peers::{Answer, Peers};
+pub use refusals::{EntryRefusal, ReasonCounts, Refused};
 pub use settings::{DurabilityRules, Limits, Settings, SharedStrategy, SysSettings, TopicRules};
 pub use storage::StorageSnapshot;

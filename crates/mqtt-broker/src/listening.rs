@@ -16,6 +16,7 @@ use crate::connection::{Connection, Peer, serve, welcome};
 use crate::core::Core;
 use crate::gate::{Handshake, Visit};
 use crate::mountpoint::MountpointTemplate;
+use crate::refusals::EntryRefusal;
 
 /// A place where connections come in. More fields may come: start with [`ListenerSettings::new`].
 #[derive(Clone, Debug)]
@@ -162,27 +163,30 @@ impl Listening {
 
 /// Whether a new connection is looked at at all; counted if not.
 pub(crate) fn enter(core: &Core, address: Option<IpAddr>) -> Option<(Option<Box<Visit>>, Handshake)> {
-    let knocks = !core.memory.is_over() && address.is_none_or(|address| core.access.may_knock(address));
-    let entered = if knocks { core.gate.enter(&core.settings.limits, address, core.now()) } else { None };
-    if entered.is_none() {
-        note_refused(core, address);
-    }
-    entered
+    let knocked = if core.memory.is_over() { Err(EntryRefusal::Memory) } else { knock(core, address) };
+    let entered = knocked.and_then(|()| core.gate.enter(&core.settings.limits, address, core.now()));
+    entered.map_err(|refusal| note_refused(core, address, refusal)).ok()
 }
 
 /// The same for the address that a proxy has told in the handshake.
 fn reveal(core: &Core, address: IpAddr) -> Option<Option<Box<Visit>>> {
-    let knocks = core.access.may_knock(address);
-    let visit = if knocks { core.gate.reveal(&core.settings.limits, address, core.now()) } else { None };
-    if visit.is_none() {
-        note_refused(core, Some(address));
-    }
-    visit
+    let knocked = knock(core, Some(address));
+    let visit = knocked.and_then(|()| core.gate.reveal(&core.settings.limits, address, core.now()));
+    visit.map_err(|refusal| note_refused(core, Some(address), refusal)).ok()
 }
 
-fn note_refused(core: &Core, address: Option<IpAddr>) {
-    core.metrics.connections_refused.add(1);
-    tracing::debug!(?address, "connection refused");
+/// Whether anything is read from an address.
+fn knock(core: &Core, address: Option<IpAddr>) -> Result<(), EntryRefusal> {
+    let Some(address) = address else { return Ok(()) };
+    if core.bans.shut_out(address, core.now()) {
+        return Err(EntryRefusal::Banned);
+    }
+    if core.access.may_knock(address) { Ok(()) } else { Err(EntryRefusal::NotHeard) }
+}
+
+fn note_refused(core: &Core, address: Option<IpAddr>, refusal: EntryRefusal) {
+    core.metrics.count_entry(refusal);
+    tracing::debug!(?address, cause = refusal.name(), "connection refused");
 }
 
 /// From the accepted socket to an admitted client.
@@ -261,7 +265,8 @@ impl Place {
         let max_here = listening.and_then(|listening| listening.rules.connections_max);
         let full_here = max_here.is_some_and(|max| before_here >= max);
         if before >= core.settings.limits.connections_max || full_here || *core.stopping.borrow() {
-            core.metrics.connections_refused.add(1);
+            let cause = if full_here { EntryRefusal::ListenerFull } else { EntryRefusal::BrokerFull };
+            core.metrics.count_entry(cause);
             if let Some(listening) = listening {
                 core.metrics.count_refused(listening.url().scheme(), Cause::Full);
             }

@@ -6,6 +6,7 @@ use mqtt_session::DropReason;
 use mqtt_transport::{Cause, Scheme, TransportViolation};
 
 use crate::listening::ListenerRules;
+use crate::refusals::{EntryRefusal, ReasonCounts};
 use crate::storage::StorageSnapshot;
 
 /// For each transport and cause.
@@ -19,6 +20,8 @@ macro_rules! counters {
             $($(#[$doc])* pub(crate) $name: Counter,)*
             dropped: [Counter; DropReason::ALL.len()],
             refused: Refused<Counter>,
+            entries: [Counter; EntryRefusal::ALL.len()],
+            pub(crate) reasons: ReasonCounts<Counter>,
         }
 
         /// All counters at one moment.
@@ -29,6 +32,12 @@ macro_rules! counters {
             pub dropped: [u64; DropReason::ALL.len()],
             /// Connections that a transport refused or ended, in the order of [`Scheme::ALL`] and [`Cause::ALL`].
             pub refused: Refused<u64>,
+            /// Connections closed before their first packet, in the order of [`EntryRefusal::ALL`].
+            pub entries_refused: [u64; EntryRefusal::ALL.len()],
+            /// What clients were refused, by reason.
+            pub reasons: Box<ReasonCounts>,
+            /// Bans that are kept, some of which may have ended (a gauge).
+            pub bans: u64,
             /// How the durable store is, if there is one.
             pub storage: Option<StorageSnapshot>,
         }
@@ -39,6 +48,9 @@ macro_rules! counters {
                     $($name: self.$name.value(),)*
                     dropped: std::array::from_fn(|index| self.dropped[index].value()),
                     storage: None,
+                    bans: 0,
+                    entries_refused: std::array::from_fn(|index| self.entries[index].value()),
+                    reasons: self.reasons.snapshot(),
                     refused: std::array::from_fn(|scheme| {
                         std::array::from_fn(|cause| self.refused[scheme][cause].value())
                     }),
@@ -67,7 +79,7 @@ counters! {
     publish_bytes_sent,
     /// Connections accepted by a listener or attached.
     connections_accepted,
-    /// Connections closed because too many were open.
+    /// Connections closed before their first packet: banned, too many, too fast.
     connections_refused,
     /// CONNECTs answered with an error, or broken off before the CONNACK.
     connects_failed,
@@ -85,6 +97,8 @@ counters! {
     keep_alive_timeouts,
     /// Connections ended because their login, or the longest time that one may last, was over.
     connections_expired,
+    /// Clients disconnected because they were banned.
+    clients_banned,
     /// Clients disconnected because access rules changed.
     clients_revoked,
     /// Subscriptions ended because access rules changed.
@@ -129,6 +143,12 @@ impl Metrics {
         }
     }
 
+    /// Counts a connection that is closed before its first packet.
+    pub(crate) fn count_entry(&self, refusal: EntryRefusal) {
+        self.connections_refused.add(1);
+        self.entries[refusal as usize].add(1);
+    }
+
     /// Counts a connection that its transport refused or ended.
     pub(crate) fn count_refused(&self, scheme: Scheme, cause: Cause) {
         self.refused[scheme as usize][cause as usize].add(1);
@@ -146,6 +166,12 @@ impl MetricsSnapshot {
     #[must_use]
     pub fn refused_for(&self, scheme: Scheme, cause: Cause) -> u64 {
         self.refused[scheme as usize][cause as usize]
+    }
+
+    /// Connections closed before their first packet for one cause.
+    #[must_use]
+    pub fn entries_refused_for(&self, refusal: EntryRefusal) -> u64 {
+        self.entries_refused[refusal as usize]
     }
 
     /// Messages discarded for any reason.

@@ -52,7 +52,11 @@ impl StorageSnapshot {
 impl Core {
     /// All counters and gauges at this moment.
     pub(crate) fn snapshot(&self) -> MetricsSnapshot {
-        MetricsSnapshot { storage: self.store.journal().map(StorageSnapshot::of), ..self.metrics.snapshot() }
+        MetricsSnapshot {
+            storage: self.store.journal().map(StorageSnapshot::of),
+            bans: self.bans.len() as u64,
+            ..self.metrics.snapshot()
+        }
     }
 
     /// Logs every change of the store's condition, once.

@@ -12,6 +12,7 @@ use crate::certificates::seconds_left;
 use crate::core::Core;
 use crate::hooks::Events;
 use crate::load::Loads;
+use crate::refusals::{EntryRefusal, topic_level};
 
 /// Publishes the tree until the broker stops.
 pub(crate) async fn publish_regularly(core: Arc<Core>, interval: Duration) {
@@ -109,7 +110,7 @@ impl Figures {
 
     /// Only what has happened: the table is large and mostly empty.
     fn refusals(&mut self, core: &Core) {
-        let metrics = core.metrics.snapshot();
+        let metrics = core.snapshot();
         for scheme in Scheme::ALL {
             for cause in Cause::ALL {
                 let count = metrics.refused_for(scheme, *cause);
@@ -118,6 +119,17 @@ impl Figures {
                 }
             }
         }
+        for cause in EntryRefusal::ALL {
+            let count = metrics.entries_refused_for(*cause);
+            if count > 0 {
+                self.add(format!("refusals/connection/{}", cause.name()), count);
+            }
+        }
+        for (refused, reason, count) in metrics.reasons.iter() {
+            self.add(format!("refusals/{}/{}", refused.name(), topic_level(reason)), count);
+        }
+        self.add("bans/count", metrics.bans);
+        self.add("clients/banned", metrics.clients_banned);
     }
 
     fn certificates(&mut self, core: &Core) {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use mqtt_access::acl::{Effect, Policy, Ruling, Subject};
+use mqtt_access::bans::Bans;
 use mqtt_access::login::{self, Applicant, Chain, Moment, ProvenBy};
 use mqtt_broker::{Access, Answer, Grant, Identity, ListenerRules, Login, Remembered};
 use mqtt_codec::{QoS, ReasonCode};
@@ -55,7 +56,7 @@ impl Guard {
         let resources = Resources::new().map_err(|error| format!("no random numbers: {error}"))?;
         let members = Members::new(settings, &loaded, &resources);
         Ok(Self {
-            logins: Logins::new(settings, now().instant),
+            logins: Logins::new(settings, &loaded.bans, now().instant),
             now: RwLock::new(Arc::new(Known { loaded, members })),
             resources,
         })
@@ -64,8 +65,13 @@ impl Guard {
     /// Answers from this from now on. Tell the broker with `access_changed` afterwards.
     pub(crate) fn replace(&self, settings: &AccessSettings, loaded: Loaded) {
         let members = Members::new(settings, &loaded, &self.resources);
+        self.logins.renew(settings, &loaded.bans, now().instant);
         *self.now.write() = Arc::new(Known { loaded, members });
-        self.logins.renew(settings, now().instant);
+    }
+
+    /// Who is shut out, for the broker to share.
+    pub(crate) fn bans(&self) -> Bans {
+        self.logins.bans().clone()
     }
 
     fn known(&self) -> Arc<Known> {
@@ -74,7 +80,7 @@ impl Guard {
 
     async fn admit(&self, login: &Login<'_>) -> Result<Grant, Refusal> {
         let at = now();
-        self.logins.may_try(login.client_id, login.username, at.instant)?;
+        self.logins.may_try(login.client_id, at.instant)?;
         let known = self.known();
         let admitted = self.identify(&known, login, at).await?;
         let subject = Subject {
@@ -84,9 +90,7 @@ impl Guard {
             listener: &login.listener.name,
             groups: &admitted.grant.groups,
         };
-        let banned = self.logins.is_banned(login.client_id, subject.username, now().instant);
         match &known.loaded.policy {
-            _ if banned => Err(ReasonCode::Banned.into()),
             Some(policy) if !policy.may_connect(&subject) => Err(ReasonCode::NotAuthorized.into()),
             _ => Ok(admitted.into_grant()),
         }
@@ -239,18 +243,13 @@ impl Access for Guard {
     }
 
     fn still_admitted(&self, client: &Identity) -> Result<(), Refusal> {
-        let (known, at) = (self.known(), now().instant);
+        let known = self.known();
         let changed = client.details::<LoggedIn>().is_some_and(|login| {
             let chain = known.members.chain(&client.listener);
             !chain.member(&login.by).is_some_and(|member| member.still_admits(&login.grant))
         });
         let refused =
             known.loaded.policy.as_ref().is_some_and(|policy| !policy.may_connect(&subject(client)));
-        let banned = self.logins.is_banned(&client.client_id, client.username.as_deref(), at);
-        let shut_out = client.address.is_some_and(|address| self.logins.shuts_out(address.ip(), at));
-        if banned || shut_out {
-            return Err(ReasonCode::Banned.into());
-        }
         if changed || refused { Err(ReasonCode::NotAuthorized.into()) } else { Ok(()) }
     }
 }

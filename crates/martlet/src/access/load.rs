@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mqtt_access::acl::Policy;
+use mqtt_access::bans::parse_ban;
 use mqtt_access::password::{PasswordFile, Users};
 use mqtt_http::Client;
 
@@ -21,6 +22,8 @@ pub(crate) struct Loaded {
     pub(crate) jwt: JwtKeys,
     pub(crate) http: Option<Client>,
     pub(crate) databases: Databases,
+    /// Those of the configuration and of all files, as they are written.
+    pub(crate) bans: Vec<String>,
     /// What is strange and does no harm.
     pub(crate) warnings: Vec<String>,
 }
@@ -56,7 +59,31 @@ pub(crate) fn load(settings: &AccessSettings) -> Result<Loaded, Vec<String>> {
     let users = Arc::new(Users::new(users));
     let (jwt, http) = (settings.jwt.load(&mut errors), settings.http.load(&mut errors));
     let databases = Databases::open(settings, &mut errors);
-    if errors.is_empty() { Ok(Loaded { users, policy, jwt, http, databases, warnings }) } else { Err(errors) }
+    let bans = bans(settings, &mut errors);
+    if errors.is_empty() {
+        Ok(Loaded { users, policy, jwt, http, databases, bans, warnings })
+    } else {
+        Err(errors)
+    }
+}
+
+/// Lines of bans. In a file, empty ones and those that begin with `#` are skipped.
+fn bans(settings: &AccessSettings, errors: &mut Vec<String>) -> Vec<String> {
+    let mut lines = settings.bans.0.clone();
+    for path in &settings.ban_files {
+        let Some(text) = read(path, errors) else { continue };
+        let written = (1..).zip(text.lines().map(str::trim));
+        for (number, line) in written.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+            match parse_ban(line) {
+                Ok(_) => lines.push(line.to_owned()),
+                Err(problem) => errors.push(format!("{}:{number}: {problem}", path.display())),
+            }
+        }
+    }
+    if lines.len() > settings.bans_max {
+        errors.push(format!("there are {} bans; access.bans_max allows {}", lines.len(), settings.bans_max));
+    }
+    lines
 }
 
 fn rules(settings: &AccessSettings, errors: &mut Vec<String>) -> Option<Policy> {

@@ -1,11 +1,12 @@
-//! Failed logins, bans and clients that come and go.
+//! Failed logins, the configuration's bans and clients that come and go.
 
+use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mqtt_access::backoff::{Backoff, BackoffLimits};
-use mqtt_access::bans::{Banned, Bans, parse_ban};
+use mqtt_access::bans::{Ban, BanRefused, Banned, Bans, Origin, parse_ban};
 use mqtt_access::familiar::Familiar;
 use mqtt_access::flapping::Flapping;
 use mqtt_codec::ReasonCode;
@@ -18,6 +19,8 @@ use super::settings::AccessSettings;
 pub(super) struct Logins {
     state: Mutex<State>,
     names: RandomState,
+    /// The broker's bans, of which some are set here.
+    bans: Bans,
 }
 
 #[derive(Debug)]
@@ -29,7 +32,6 @@ struct State {
     places: Backoff<IpAddr>,
     /// Pairs that have logged in lately.
     familiar: Familiar<u64>,
-    bans: Bans,
     /// The bans of the configuration, as they stand there.
     ban_lines: Vec<String>,
     flapping: Flapping,
@@ -43,26 +45,31 @@ const FAMILIAR_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 const FAMILIAR_MAX: usize = 50_000;
 
 impl Logins {
-    pub(super) fn new(settings: &AccessSettings, now: Instant) -> Self {
+    pub(super) fn new(settings: &AccessSettings, bans: &[String], now: Instant) -> Self {
         let Limits { pairs, users, places } = Limits::of(settings);
         let state = State {
             pairs: Backoff::new(pairs),
             users: Backoff::new(users),
             places: Backoff::new(places),
             familiar: Familiar::new(FAMILIAR_TIME, FAMILIAR_MAX),
-            bans: Bans::default(),
             ban_lines: Vec::new(),
             flapping: Flapping::new(settings.flapping),
             flapping_ban: settings.flapping_ban,
         };
-        let logins = Self { state: Mutex::new(state), names: RandomState::new() };
-        logins.renew(settings, now);
+        let (state, names) = (Mutex::new(state), RandomState::new());
+        let logins = Self { state, names, bans: Bans::new(settings.bans_max) };
+        logins.renew(settings, bans, now);
         logins
     }
 
+    /// Those of the configuration, and whatever else is added to them.
+    pub(super) fn bans(&self) -> &Bans {
+        &self.bans
+    }
+
     /// Takes other settings over and forgets nothing: whoever has to wait still has to, and a ban with a time goes on
-    /// as long as its line stands in the configuration.
-    pub(super) fn renew(&self, settings: &AccessSettings, now: Instant) {
+    /// as long as its line stands in the configuration. Bans that were set elsewhere stay.
+    pub(super) fn renew(&self, settings: &AccessSettings, bans: &[String], now: Instant) {
         let mut state = self.state.lock();
         let Limits { pairs, users, places } = Limits::of(settings);
         state.pairs.set_limits(pairs);
@@ -70,37 +77,51 @@ impl Logins {
         state.places.set_limits(places);
         state.flapping.set_limits(settings.flapping);
         state.flapping_ban = settings.flapping_ban;
-        state.renew_bans(&settings.bans.0, now);
+        self.bans.set_entries_max(settings.bans_max);
+        let old = std::mem::replace(&mut state.ban_lines, bans.to_vec());
+        drop(state);
+        self.renew_bans(&old, bans, now);
     }
 
-    /// Whether nothing is read from an address: it is banned, or too many of its logins have failed.
+    fn renew_bans(&self, old: &[String], new: &[String], now: Instant) {
+        let parsed = |line: &&String| parse_ban(line).ok();
+        let (old_set, new_set): (HashSet<&String>, HashSet<&String>) =
+            (old.iter().collect(), new.iter().collect());
+        for (whom, ..) in old_set.difference(&new_set).filter_map(parsed) {
+            self.bans.lift_of(&whom, Origin::Configuration);
+        }
+        for (whom, time, reason) in new_set.difference(&old_set).filter_map(parsed) {
+            let until = time.and_then(|time| now.checked_add(time));
+            if let Err(error) = self.bans.add(Ban { whom, until, reason, origin: Origin::Configuration }, now)
+            {
+                tracing::error!(%error, "a ban of the configuration could not be set");
+            }
+        }
+    }
+
+    /// Whether nothing is read from an address: too many of its logins have failed.
     pub(super) fn shuts_out(&self, address: IpAddr, now: Instant) -> bool {
-        let state = self.state.lock();
-        state.bans.shuts_out(address, now) || state.places.must_wait(&place_of(address), now)
+        self.state.lock().places.must_wait(&place_of(address), now)
     }
 
-    /// Whether a client may try to log in.
-    pub(super) fn may_try(
-        &self,
-        client_id: &str,
-        username: Option<&str>,
-        now: Instant,
-    ) -> Result<(), ReasonCode> {
+    /// Whether a client may try to log in: one that comes and goes too often may not for a while.
+    pub(super) fn may_try(&self, client_id: &str, now: Instant) -> Result<(), ReasonCode> {
         let mut state = self.state.lock();
-        if state.bans.bans(client_id, username, now) {
-            return Err(ReasonCode::Banned);
+        if !state.flapping.connects(client_id, now) {
+            return Ok(());
         }
-        if state.flapping.connects(client_id, now) {
-            let until = now + state.flapping_ban;
-            state.bans.add(Banned::Client(client_id.into()), Some(until), now);
-            tracing::warn!(client_id, "client comes and goes too often; shut out for a while");
-            return Err(ReasonCode::Banned);
-        }
-        Ok(())
+        let until = now + state.flapping_ban;
+        drop(state);
+        self.ban_flapping(client_id, until, now).ok();
+        Err(ReasonCode::Banned)
     }
 
-    pub(super) fn is_banned(&self, client_id: &str, username: Option<&str>, now: Instant) -> bool {
-        self.state.lock().bans.bans(client_id, username, now)
+    /// Where there is no room for the ban, the count of connects refuses the client as long as its window lasts.
+    fn ban_flapping(&self, client_id: &str, until: Instant, now: Instant) -> Result<(), BanRefused> {
+        let ban = Ban::of(Banned::Client(client_id.into())).until(until).from(Origin::Flapping);
+        self.bans.add(ban.because("comes and goes too often"), now)?;
+        tracing::warn!(client_id, "client comes and goes too often; shut out for a while");
+        Ok(())
     }
 
     /// Whether no login as this user is looked at from there: too many have failed there, or, unless the user has
@@ -136,19 +157,6 @@ impl Logins {
     fn keys(&self, username: &str, address: Option<SocketAddr>) -> (u64, u64) {
         let place = address.map(|address| place_of(address.ip()));
         (self.names.hash_one(username), self.names.hash_one((username, place)))
-    }
-}
-
-impl State {
-    fn renew_bans(&mut self, lines: &[String], now: Instant) {
-        let old = std::mem::replace(&mut self.ban_lines, lines.to_vec());
-        let parsed = |line: &String| parse_ban(line).ok();
-        for (whom, _) in old.iter().filter(|line| !lines.contains(line)).filter_map(parsed) {
-            self.bans.remove(&whom);
-        }
-        for (whom, time) in lines.iter().filter(|line| !old.contains(line)).filter_map(parsed) {
-            self.bans.add(whom, time.map(|time| now + time), now);
-        }
     }
 }
 

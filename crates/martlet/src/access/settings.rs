@@ -25,6 +25,8 @@ pub(crate) struct AccessSettings {
     pub(crate) rule_files: Vec<PathBuf>,
     pub(crate) mosquitto_acl_files: Vec<PathBuf>,
     pub(crate) bans: BanLines,
+    pub(crate) ban_files: Vec<PathBuf>,
+    pub(crate) bans_max: usize,
     pub(crate) backoff: BackoffLimits,
     pub(crate) flapping: FlappingLimits,
     /// How long a client that comes and goes too often is shut out.
@@ -45,6 +47,8 @@ impl Default for AccessSettings {
             rule_files: Vec::new(),
             mosquitto_acl_files: Vec::new(),
             bans: BanLines::default(),
+            ban_files: Vec::new(),
+            bans_max: bans::BANS_MAX,
             backoff: BackoffLimits::default(),
             flapping: FlappingLimits { connects_max: 0, window: Duration::from_secs(60) },
             flapping_ban: Duration::from_secs(300),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mqtt_access::password::PasswordHash;
 use mqtt_access::scram::{Mechanism, Verifier};
-use mqtt_broker::{Broker, ListenerRules, Peer as From, Settings};
+use mqtt_broker::{Ban, Banned, Broker, ListenerRules, Peer as From, Settings};
 use mqtt_codec::QoS::AtMostOnce;
 use mqtt_codec::{Property, ReasonCode, Version};
 use mqtt_testkit::{ConnectBuilder, Peer, connect, pipe, publish};
@@ -46,7 +46,13 @@ pub(super) async fn house(settings: &AccessSettings, anonymous: bool) -> House {
     let guard = Arc::new(Guard::new(settings, loaded).expect("random numbers"));
     let mut quiet = Settings::default();
     quiet.sys.interval = None;
-    let broker = Broker::builder().settings(quiet).access(guard.clone()).start().await.expect("it starts");
+    let broker = Broker::builder()
+        .settings(quiet)
+        .access(guard.clone())
+        .bans(guard.bans())
+        .start()
+        .await
+        .expect("it starts");
     House { broker, guard, anonymous, authentication: None }
 }
 
@@ -299,6 +305,27 @@ async fn the_banned_are_shut_out_by_name_client_and_network() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bans_of_the_program_survive_a_reload_and_those_of_the_configuration_follow_it() {
+    let before = settings(&[]);
+    let house = house(&before, true).await;
+    let mut evil = house.connect(connect("evil")).await;
+    let whom: Banned = "client=evil".parse().expect("a ban");
+    assert_eq!(house.broker.ban(Ban::of(whom.clone())).expect("room"), 1);
+    evil.expect_disconnect(ReasonCode::AdministrativeAction).await;
+    let mut bob = house.connect(user("bob", "secret")).await;
+    let mut after = before.clone();
+    after.bans = Setting::read(Value::List(vec!["user=bob because of it".to_owned()])).expect("bans");
+    house.reload(&after);
+    bob.expect_disconnect(ReasonCode::AdministrativeAction).await;
+    house.refuse(connect("evil"), ReasonCode::Banned).await;
+    house.reload(&before);
+    house.connect(user("bob", "secret")).await.leave().await;
+    house.refuse(connect("evil"), ReasonCode::Banned).await;
+    assert!(house.broker.lift_ban(&whom));
+    house.connect(connect("evil")).await.leave().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_comes_and_goes_too_often_is_shut_out_for_a_while() {
     let mut settings = settings(&[]);
     settings.flapping.connects_max = 3;
@@ -324,10 +351,11 @@ fn a_file_with_a_mistake_is_told_with_its_line_and_without_the_password() {
         password_files: vec![file("users", "alice:hunter2\n"), directory.join("missing")],
         mosquitto_acl_files: vec![file("acl", "user a\ntopic read a/#/b\n")],
         rule_files: vec![file("rules", "allow nothing\n")],
+        ban_files: vec![file("bans", "# all of them\n\nuser=eve for 60s\neve\n")],
         ..AccessSettings::default()
     };
-    let said = load(&settings).expect_err("four mistakes").join("\n");
-    for part in ["users: line 1: ", "missing: cannot be read", "acl:2: ", "rules:1: "] {
+    let said = load(&settings).expect_err("five mistakes").join("\n");
+    for part in ["users: line 1: ", "missing: cannot be read", "acl:2: ", "rules:1: ", "bans:4: "] {
         assert!(said.contains(part), "{part} in {said}");
     }
     assert!(!said.contains("hunter2"), "{said}");

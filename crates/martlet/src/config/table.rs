@@ -284,7 +284,12 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("access.mosquitto_acl_files", access.mosquitto_acl_files, Kind::List, None,
         "mosquitto's ACL files, which are read as they are. Their rules come last."),
     ("access.bans", access.bans, Kind::List, None,
-        "Who is shut out: `client=ID`, `user=NAME` or `address=NETWORK`, for good or, counted from the start, `for 3600s`."),
+        "Who is shut out: `client=ID`, `user=NAME` or `address=NETWORK`, for good or, counted from when the broker reads it, \
+         `for 3600s`; a note may follow: `because it floods`. Whoever is connected is disconnected."),
+    ("access.ban_files", access.ban_files, Kind::List, None,
+        "Files with one such ban in a line; lines that begin with `#` are comments. They are read again with SIGHUP."),
+    ("access.bans_max", access.bans_max, Kind::at_least(1), None,
+        "Bans that may hold at a time, wherever they come from. Clients that come and go too often take half of them at most."),
     ("access.login_failures_free", access.backoff.free, Kind::integer(0, U32_MAX), None,
         "Failed logins of one user from one address that cost nothing. Each further one makes the user wait there. An address, \
          and a user from everywhere, have four times as many."),

@@ -18,6 +18,7 @@ use crate::clients::{Away, HandedOver, Handle, Order};
 use crate::core::Core;
 use crate::hooks::Events;
 use crate::outbox::Outbox;
+use crate::refusals::Refused;
 use crate::timetable::Due;
 
 impl Connection {
@@ -31,6 +32,9 @@ impl Connection {
         let Self { mut link, mut dialogue, .. } = *self;
         let answered_to = link.writer.position();
         dialogue.burst_over(dialogue.core.now(), answered_to);
+        if let Some(farewell) = farewell(&end) {
+            dialogue.core.metrics.reasons.add(Refused::Connection, farewell.reason);
+        }
         link.writer.discard_held(); // what is not stored is not acknowledged
         if let Some(farewell) = farewell(&end)
             && dialogue.protocol.version() == Version::V5

@@ -25,6 +25,7 @@ use crate::hooks::{Authentication, Events};
 use crate::keeping::Keeping;
 use crate::mountpoint::reason_of;
 use crate::outbox::{InBatches, Outbox};
+use crate::refusals::Refused;
 use crate::timetable::Due;
 
 /// A client that may come in.
@@ -55,7 +56,9 @@ pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<A
             tracing::debug!(address = ?peer.address, %error, "malformed CONNECT");
             let version = connect_version(&frame).unwrap_or(Version::V3_1_1);
             if frame[0] >> 4 == mqtt_codec::PacketType::Connect as u8 {
-                let refusal = Violation::from(error).into();
+                let violation = Violation::from(error);
+                core.metrics.reasons.add(Refused::Connect, violation.reason);
+                let refusal = violation.into();
                 write_refusal(version, &refusal, PACKET_BYTES_MAX, link.writer.buffer());
             }
             return None;
@@ -66,6 +69,7 @@ pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<A
         Err(refusal) => {
             let client_id = connect.client_id;
             let (reason, text) = (refusal.reason, refusal.text.as_deref());
+            core.metrics.reasons.add(Refused::Connect, reason);
             tracing::info!(client_id, address = ?peer.address, %reason, text, "client refused");
             let bytes_max = TheirLimits::of_client(&connect).maximum_packet_size_bytes;
             write_refusal(connect.version, &refusal, bytes_max, link.writer.buffer());
@@ -85,6 +89,9 @@ async fn judge(
     }
     let mut opening = Opening::accept(connect, &core.settings.policy, || core.assigned_client_id())?;
     let mut username_proven = take_certified_name(&mut opening, peer)?;
+    if core.bans.forbid(&opening.client_id, opening.username.as_deref(), core.now()) {
+        return Err(ReasonCode::Banned.into());
+    }
     let mut authentication_data = None;
     if let Some(name) = &opening.authentication_method {
         let method = core.method(name, &peer.listener);
@@ -143,6 +150,9 @@ async fn judge(
         privileged: false,
         details: grant.details,
     });
+    if core.is_banned(&identity) {
+        return Err(ReasonCode::Banned.into()); // under a name that only the login has told
+    }
     if let Some(will) = &opening.will
         && let Some(reason) = paths::refuse_publish(core, &identity, will.topic(), will.qos, will.retain)
     {
@@ -242,7 +252,9 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
                 client_id = &*identity.client_id,
                 "client refused: another user has this identifier"
             );
-            let refusal = ReasonCode::ClientIdentifierNotValid.into();
+            let reason = ReasonCode::ClientIdentifierNotValid;
+            core.metrics.reasons.add(Refused::Connect, reason);
+            let refusal = reason.into();
             let bytes_max = opening.theirs.maximum_packet_size_bytes;
             write_refusal(opening.version, &refusal, bytes_max, link.writer.buffer());
             return None;
@@ -256,7 +268,9 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
             Err(error) => {
                 tracing::error!(client_id = &*identity.client_id, %error, "no session can be opened");
                 core.clients.release(&identity.client_id, &handle);
-                let refusal = ReasonCode::ServerUnavailable.into();
+                let reason = ReasonCode::ServerUnavailable;
+                core.metrics.reasons.add(Refused::Connect, reason);
+                let refusal = reason.into();
                 let bytes_max = opening.theirs.maximum_packet_size_bytes;
                 write_refusal(opening.version, &refusal, bytes_max, link.writer.buffer());
                 return None;
@@ -321,6 +335,9 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     dialogue.count_undeliverable(dropped);
     if admitted.is_err() {
         dialogue.end_with(End::Violation(Violation::new(ReasonCode::PacketTooLarge, "MQTT-3.1.2-24")));
+    }
+    if core.is_banned(&dialogue.identity) {
+        dialogue.handle.order(Order::Recheck); // whoever banned it may have missed this newcomer
     }
     if *core.stopping.borrow() {
         dialogue.handle.order(Order::ShutDown); // the shutdown may have missed this newcomer

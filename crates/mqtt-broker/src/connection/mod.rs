@@ -34,6 +34,7 @@ use crate::clients::{Act, Order};
 use crate::core::Core;
 use crate::hooks::{Events, Hooks};
 use crate::listening::ListenerRules;
+use crate::refusals::EntryRefusal;
 pub(crate) use dialogue::Dialogue;
 pub(crate) use injecting::{Injected, Injection, Refused, act_on};
 pub(crate) use paths::refuse_publish;
@@ -128,7 +129,7 @@ pub(crate) async fn welcome(
         writer: FrameWriter::new(),
     };
     if core.hooks.ask(Events::CONNECTION_ACCEPTED, |hook| admit(hook, &peer)).is_err() {
-        core.metrics.connections_refused.add(1);
+        core.metrics.count_entry(EntryRefusal::Hook);
         return None;
     }
     let admission = tokio::time::timeout_at(handshake_until, handshake::admit(&core, &mut link, &peer));

@@ -13,6 +13,11 @@ use crate::connection::subscribing::refuse_filter;
 impl Dialogue {
     /// Looks at everything again after access rules have changed. The end, if the client may not stay.
     pub(super) fn recheck(&mut self) -> Option<End> {
+        if self.core.is_banned(&self.identity) {
+            self.core.metrics.clients_banned.add(1);
+            // A DISCONNECT cannot say 0x8A (section 2.4).
+            return Some(End::Ordered(Order::Disconnect(ReasonCode::AdministrativeAction.into())));
+        }
         if let Err(refusal) = self.core.access.still_admitted(&self.identity) {
             self.core.metrics.clients_revoked.add(1);
             tracing::info!(client_id = &*self.identity.client_id, reason = %refusal.reason, "client revoked");

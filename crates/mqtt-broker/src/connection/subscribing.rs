@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::hooks::{Events, Hooks};
 use crate::index::Member;
 use crate::mountpoint::reason_of;
+use crate::refusals::Refused;
 
 impl Dialogue {
     /// Decides on each filter and answers ([MQTT-3.8.4-1], [MQTT-3.8.4-5]).
@@ -63,6 +64,7 @@ impl Dialogue {
     /// What a SUBACK says of a filter.
     fn said(&self, decided: Result<ReasonCode, ReasonCode>) -> ReasonCode {
         decided.unwrap_or_else(|refusal| {
+            self.core.metrics.reasons.add(Refused::Subscribe, refusal);
             let telling = self.core.settings.topics.denial_reveals_reason;
             if telling { refusal } else { ReasonCode::UnspecifiedError }
         })

@@ -4,6 +4,7 @@
 
 mod admission;
 mod back_pressure;
+mod bans;
 mod bursts;
 mod certificates;
 mod clocks;

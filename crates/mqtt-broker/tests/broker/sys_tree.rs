@@ -97,6 +97,9 @@ async fn the_tree_tells_what_happened() {
         ("publish/bytes/received", "9"),
         ("publish/bytes/sent", "15"),
         ("wills/published", "1"),
+        ("bans/count", "0"),
+        ("clients/banned", "0"),
+        ("refusals/disconnect/session_taken_over", "1"),
     ] {
         assert_eq!(take(topic), value, "{topic}");
     }
