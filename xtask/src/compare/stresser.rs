@@ -43,11 +43,7 @@ pub(super) fn measure(
         ]);
         command.arg("-no-progress");
         let Said { stdout, stderr } = bounded_output(&mut command, folder, LIMIT)?;
-        parse(&stdout).ok_or_else(|| {
-            let said = format!("{stdout}\n{stderr}");
-            let line = said.lines().rev().find(|line| !line.trim().is_empty());
-            line.unwrap_or("it said nothing").trim().to_owned()
-        })
+        parse(&stdout).ok_or_else(|| why_not(&format!("{stdout}\n{stderr}")))
     });
     StresserSample { clients, peer: found.peer.name.to_owned(), outcome }
 }
@@ -70,9 +66,17 @@ fn parse(text: &str) -> Option<StresserFigures> {
     complete.then_some(StresserFigures { publish: three(publishing)?, receive: three(receiving)? })
 }
 
+/// What to tell about a run without figures: how many clients came through, otherwise its last words.
+fn why_not(said: &str) -> String {
+    let completed = said.lines().find(|line| line.starts_with("Completed:"));
+    let last = || said.lines().rev().find(|line| !line.trim().is_empty());
+    let line = completed.or_else(last).unwrap_or("it said nothing");
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, why_not};
 
     const SAID: &str = "\
 # Results
@@ -99,5 +103,12 @@ Median: 20 msg/sec
     fn an_incomplete_run_does_not_count() {
         assert_eq!(parse(&SAID.replace("10 (100%)", "9 (90%)")), None);
         assert_eq!(parse("Test timeout."), None);
+    }
+
+    #[test]
+    fn an_incomplete_run_tells_how_many_clients_came_through() {
+        assert_eq!(why_not(&SAID.replace("10 (100%)", "9 (90%)")), "Completed: 9 (90%)");
+        assert_eq!(why_not("Connecting ...\nTest timeout.\n"), "Test timeout.");
+        assert_eq!(why_not("\n"), "it said nothing");
     }
 }
