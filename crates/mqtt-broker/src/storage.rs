@@ -99,5 +99,6 @@ impl Figures {
         self.add("storage/bytes/waiting", storage.bytes_waiting);
         self.add("storage/bytes/written", storage.bytes_written);
         self.add("storage/syncs", storage.syncs);
+        self.add("storage/messages/per_sync", storage.messages_stored / storage.syncs.max(1));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use super::peers::{CONFIG, Found, Launch, Peer, Place, words};
+use super::peers::{CONFIG, Found, Launch, Peer, Place, peer, words};
 use super::results::{Figures, Results, Spread};
 use super::run::Bench;
 use super::scenarios::{Scenario, load};
@@ -13,17 +13,20 @@ use crate::workspace::Workspace;
 
 /// In the order of the table. The first is what the others are compared with.
 static OURS: [Peer; 4] = [
-    ours("martlet, nothing kept", |place| serve(place, "--in-memory")),
-    ours("martlet, memory", |place| promising(place, "memory")),
-    ours("martlet, periodic", |place| promising(place, "periodic")),
-    ours("martlet, acked", |place| promising(place, "acked")),
+    peer("martlet, nothing kept", "martlet", VERSION, |place| serve(place, "--in-memory")),
+    durable("martlet, memory", |place| promising(place, "memory")),
+    durable("martlet, periodic", |place| promising(place, "periodic")),
+    durable("martlet, acked", |place| promising(place, "acked")),
 ];
 
-static OTHERS: [Peer; 3] = [
-    Peer { name: "mosquitto", program: "mosquitto", version: &["-h"], launch: mosquitto },
-    Peer { name: "nats-server", program: "nats-server", version: &["--version"], launch: nats },
-    Peer { name: "rmqttd", program: "rmqttd", version: &["--version"], launch: rmqttd },
+static OTHERS: [Peer; 4] = [
+    peer("mosquitto", "mosquitto", &["-h"], mosquitto),
+    peer("mochi", "mochi", &[], mochi),
+    peer("nats-server", "nats-server", &["--version"], nats),
+    peer("rmqttd", "rmqttd", &["--version"], rmqttd),
 ];
+
+const VERSION: &[&str] = &["--version"];
 
 const SCENARIOS: &[Scenario] = &[
     load(
@@ -46,8 +49,8 @@ const SCENARIOS: &[Scenario] = &[
     ),
 ];
 
-const fn ours(name: &'static str, launch: fn(&Place<'_>) -> Launch) -> Peer {
-    Peer { name, program: "martlet", version: &["--version"], launch }
+const fn durable(name: &'static str, launch: fn(&Place<'_>) -> Launch) -> Peer {
+    Peer { counts_syncs: true, ..peer(name, "martlet", VERSION, launch) }
 }
 
 fn serve(place: &Place<'_>, kept: &str) -> Launch {
@@ -56,7 +59,13 @@ fn serve(place: &Place<'_>, kept: &str) -> Launch {
 }
 
 fn promising(place: &Place<'_>, promise: &str) -> Launch {
-    serve(place, &format!("--data-dir {}/data --set storage.durability={promise}", place.folder))
+    serve(
+        place,
+        &format!(
+            "--data-dir {}/data --set storage.durability={promise} --set sys.interval_ms=500",
+            place.folder
+        ),
+    )
 }
 
 /// Its snapshots are all it has; every second is as often as it can.
@@ -67,6 +76,17 @@ fn mosquitto(place: &Place<'_>) -> Launch {
         place.port, place.folder
     );
     Launch { arguments: words(&format!("-c {CONFIG}")), config }
+}
+
+/// The program that reads a configuration, `cmd/docker` of its repository. Bolt syncs for each message.
+fn mochi(place: &Place<'_>) -> Launch {
+    let config = format!(
+        "listeners:\n  - type: tcp\n    id: tcp\n    address: 127.0.0.1:{}\n\
+         hooks:\n  storage:\n    bolt:\n      path: {}/bolt.db\n  auth:\n    allow_all: true\n\
+         logging:\n  level: WARN\n",
+        place.port, place.folder
+    );
+    Launch { arguments: words(&format!("--config {CONFIG}")), config }
 }
 
 /// Synced for each message, as an acknowledgement promises with `acked`.
@@ -112,16 +132,18 @@ pub(super) fn compare(workspace: &Workspace, options: &Options) -> CommandResult
 fn table(scenario: &Scenario, everybody: &[Found], results: &Results) -> String {
     let first = figures(results, scenario, everybody[0].peer.name, |one| one.per_s);
     let mut table =
-        "| broker | messages/s | to the first | us CPU | p99 us |\n|---|---|---|---|---|\n".to_owned();
+        "| broker | messages/s | to the first | us CPU | p99 us | messages per sync |\n|---|---|---|---|---|---|\n".to_owned();
     for found in everybody {
         let name = found.peer.name;
         let of = |figure: fn(&Figures) -> f64| figures(results, scenario, name, figure);
         let row = match (of(|one| one.per_s), of(|one| one.cpu_us), of(|one| one.p99_us)) {
             (Some(per_s), Some(cpu_us), Some(p99_us)) => {
                 let ratio = per_s / first.unwrap_or(per_s);
-                format!("{per_s:.0} | {ratio:.2} | {cpu_us:.2} | {p99_us:.0}")
+                let synced = of(|one| one.per_sync).filter(|per_sync| *per_sync > 0.0);
+                let synced = synced.map_or("–".to_owned(), |per_sync| format!("{per_sync:.0}"));
+                format!("{per_s:.0} | {ratio:.2} | {cpu_us:.2} | {p99_us:.0} | {synced}")
             }
-            _ => results.failure(scenario.key, name).unwrap_or("not measured").to_owned() + " | | |",
+            _ => results.failure(scenario.key, name).unwrap_or("not measured").to_owned() + " | | | |",
         };
         table += &format!("| {name} {} | {row} |\n", found.version);
     }

@@ -16,6 +16,8 @@ pub(super) struct Peer {
     pub(super) version: &'static [&'static str],
     /// How to start it.
     pub(super) launch: fn(&Place<'_>) -> Launch,
+    /// Whether it is one of ours with a durable store, which says how often it syncs.
+    pub(super) counts_syncs: bool,
 }
 
 /// Where a broker listens and keeps its files. Texts, because the report shows configurations with placeholders.
@@ -50,23 +52,31 @@ pub(super) struct Found {
 pub(super) const CONFIG: &str = "CONFIG";
 
 /// Ours. Found in another way than the peers.
-pub(super) static MARTLET: Peer =
-    Peer { name: "martlet", program: "martlet", version: &["--version"], launch: martlet };
+pub(super) static MARTLET: Peer = peer("martlet", "martlet", &["--version"], martlet);
 
 /// No broker: copies bytes. The floor of what the kernel alone costs.
-pub(super) static COPIER: Peer =
-    Peer { name: "byte copier", program: "xtask", version: &[], launch: byte_copier };
+pub(super) static COPIER: Peer = peer("byte copier", "xtask", &[], byte_copier);
 
 /// The others.
 pub(super) static PEERS: &[Peer] = &[
-    Peer { name: "mosquitto", program: "mosquitto", version: &["-h"], launch: mosquitto },
-    Peer { name: "flashmq", program: "flashmq", version: &["--version"], launch: flashmq },
-    Peer { name: "mochi", program: "mochi", version: &[], launch: mochi },
-    Peer { name: "rumqttd", program: "rumqttd", version: &["--version"], launch: rumqttd },
-    Peer { name: "nanomq", program: "nanomq", version: &["--version"], launch: nanomq },
-    Peer { name: "rmqttd", program: "rmqttd", version: &["--version"], launch: rmqttd },
-    Peer { name: "nats-server", program: "nats-server", version: &["--version"], launch: nats },
+    peer("mosquitto", "mosquitto", &["-h"], mosquitto),
+    peer("flashmq", "flashmq", &["--version"], flashmq),
+    peer("mochi", "mochi", &[], mochi),
+    peer("rumqttd", "rumqttd", &["--version"], rumqttd),
+    peer("nanomq", "nanomq", &["--version"], nanomq),
+    peer("rmqttd", "rmqttd", &["--version"], rmqttd),
+    peer("nats-server", "nats-server", &["--version"], nats),
 ];
+
+/// A broker of which only its clients' figures are known.
+pub(super) const fn peer(
+    name: &'static str,
+    program: &'static str,
+    version: &'static [&'static str],
+    launch: fn(&Place<'_>) -> Launch,
+) -> Peer {
+    Peer { name, program, version, launch, counts_syncs: false }
+}
 
 impl Peer {
     /// What it takes to start it there, if it has the transport.

@@ -50,6 +50,8 @@ pub(super) struct Figures {
     pub(super) tool_cores: f64,
     /// What the rest of the machine used meanwhile.
     pub(super) others_cores: f64,
+    /// Messages stored for each sync of the disk; 0 where nobody counts them.
+    pub(super) per_sync: f64,
 }
 
 /// One run of mqtt-stresser: messages per second of single clients.
@@ -109,6 +111,7 @@ impl Figures {
                 broker_cores: or_zero("broker", "cpu_cores"),
                 tool_cores: or_zero("tool", "cpu_cores"),
                 others_cores: 0.0,
+                per_sync: 0.0,
             }),
             Kind::Connections => Some(Self {
                 per_s: number("connecting", "per_s")?,
@@ -120,7 +123,7 @@ impl Figures {
         }
     }
 
-    fn named(&self) -> [(&'static str, f64); 11] {
+    fn named(&self) -> [(&'static str, f64); 12] {
         [
             ("per_s", self.per_s),
             ("cpu_us", self.cpu_us),
@@ -133,6 +136,7 @@ impl Figures {
             ("broker_cores", self.broker_cores),
             ("tool_cores", self.tool_cores),
             ("others_cores", self.others_cores),
+            ("per_sync", self.per_sync),
         ]
     }
 
@@ -150,6 +154,7 @@ impl Figures {
             broker_cores: number("broker_cores")?,
             tool_cores: number("tool_cores")?,
             others_cores: number("others_cores")?,
+            per_sync: number("per_sync").unwrap_or_default(),
         })
     }
 }

@@ -16,6 +16,8 @@ use super::scenarios::Scenario;
 const OTHERS_CORES_MAX: f64 = 0.1;
 /// How often at most.
 const ATTEMPTS_MAX: usize = 3;
+/// Where our broker says how many messages one sync has stored.
+const PER_SYNC: &str = "$SYS/broker/storage/messages/per_sync";
 /// A load generator that has not ended after this time never will.
 const LOAD_LIMIT: Duration = Duration::from_secs(180);
 
@@ -59,7 +61,17 @@ impl Bench {
         let others_cores = ticks.others_since(ours) / started.elapsed().as_secs_f64();
         let figures = Figures::from_report(&report, scenario.kind);
         let figures = figures.ok_or("its report lacks figures")?;
-        Ok(Figures { others_cores, ..figures })
+        let per_sync = if found.peer.counts_syncs { self.per_sync(&running, scenario) } else { 0.0 };
+        Ok(Figures { others_cores, per_sync, ..figures })
+    }
+
+    /// What our broker says of its syncs; 0 if it has none.
+    fn per_sync(&self, running: &Running, scenario: &Scenario) -> f64 {
+        let mut command = Command::new(&self.tool);
+        command.args(["sub", "-t", PER_SYNC, "-C", "1", "-W", "3"]);
+        command.args(["--url", &scenario.over.url(running.port).replace("tcp://", "mqtt://")]);
+        let said = bounded_output(&mut command, &self.folder, LOAD_LIMIT);
+        said.ok().and_then(|said| said.stdout.trim().parse().ok()).unwrap_or_default()
     }
 
     /// Runs the load; a report with problems is a report.
