@@ -30,7 +30,7 @@ use crate::hooks::{Chain, Events, Hooks};
 use crate::index::Index;
 use crate::listening::{ListenerSettings, Listening, Open, Place, enter};
 use crate::local::{LOCAL_CLIENT_ID, LocalClient, LocalOptions, Locals};
-use crate::memory::{Memory, watch_memory};
+use crate::memory::{Gauge, Memory, watch_memory};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outbox::OutboxLimits;
 use crate::peers::Peers;
@@ -50,6 +50,7 @@ pub struct Builder {
     methods: HashMap<Box<str>, Arc<dyn AuthenticationMethod>>,
     calendar: Calendar,
     bans: Bans,
+    memory: Gauge,
 }
 
 /// A listener that could not be started.
@@ -113,6 +114,14 @@ impl Builder {
         self
     }
 
+    /// How many bytes of memory are in use, if that is known: what [`Limits::memory_bytes_max`](crate::Limits) is compared
+    /// with, a few times in a second. The default is the resident memory of the process, which Linux tells.
+    #[must_use]
+    pub fn memory_gauge(mut self, used_bytes: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
+        self.memory = Gauge::new(used_bytes);
+        self
+    }
+
     /// Decides on logins and topics; the default is [`AnonymousOnly`].
     #[must_use]
     pub fn access(mut self, access: Arc<dyn Access>) -> Self {
@@ -164,7 +173,9 @@ impl Builder {
         }
         let open = Arc::new(Open::default());
         let urls = bound.iter().map(|listening| listening.url().clone()).collect();
-        let mut core = self.into_core();
+        let mut builder = self;
+        let gauge = std::mem::take(&mut builder.memory);
+        let mut core = builder.into_core();
         core.certificates = Certificates::new(bound.iter().filter_map(Listening::tls));
         core.mountpoints = bound.iter().filter_map(Listening::mountpoint).collect();
         let core = Arc::new(core);
@@ -174,7 +185,11 @@ impl Builder {
         tasks.push(tokio::spawn(sweep_retained(core.clone())));
         tasks.push(tokio::spawn(ring_alarms(core.clone())));
         if core.settings.limits.memory_bytes_max > 0 {
-            tasks.push(tokio::spawn(watch_memory(core.clone(), core.settings.limits.memory_bytes_max)));
+            tasks.push(tokio::spawn(watch_memory(
+                core.clone(),
+                gauge,
+                core.settings.limits.memory_bytes_max,
+            )));
         }
         if let Some(interval) = core.settings.sys.interval {
             tasks.push(tokio::spawn(sys::publish_regularly(core.clone(), interval)));

@@ -1,5 +1,6 @@
 //! The memory of the process, watched against a budget. Over it, new work is refused; what is there goes on.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,13 +30,35 @@ impl Memory {
     }
 }
 
+/// Tells the bytes of memory in use, where that is known.
+pub(crate) struct Gauge(Box<dyn Fn() -> Option<u64> + Send + Sync>);
+
+impl Gauge {
+    pub(crate) fn new(used_bytes: impl Fn() -> Option<u64> + Send + Sync + 'static) -> Self {
+        Self(Box::new(used_bytes))
+    }
+}
+
+impl Default for Gauge {
+    /// Of the whole process.
+    fn default() -> Self {
+        Self::new(resident_bytes)
+    }
+}
+
+impl fmt::Debug for Gauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gauge")
+    }
+}
+
 /// Watches until the broker stops.
-pub(crate) async fn watch_memory(core: Arc<Core>, budget_bytes: u64) {
+pub(crate) async fn watch_memory(core: Arc<Core>, gauge: Gauge, budget_bytes: u64) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        match used_bytes() {
+        match (gauge.0)() {
             Some(used_bytes) => core.memory.note(used_bytes, budget_bytes),
             None => return tracing::warn!("the memory in use cannot be read here, so it is not limited"),
         }
@@ -43,7 +66,7 @@ pub(crate) async fn watch_memory(core: Arc<Core>, budget_bytes: u64) {
 }
 
 /// Resident memory, where the system tells it (Linux).
-fn used_bytes() -> Option<u64> {
+fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -14,24 +14,37 @@ pub struct Checker {
     cache: Mutex<Cache>,
     /// Checks at a time; each takes 19 MiB and some 30 ms of a processor.
     checks: Arc<Semaphore>,
-    /// Logins that may wait for one.
-    waiting: Semaphore,
+    /// Logins that have one or wait for one.
+    admitted: Semaphore,
 }
 
-/// Logins that wait for a password check; more are turned away.
-const WAITING_MAX: usize = 1000;
+/// How many passwords are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckerBounds {
+    /// Checks at a time; 0 for as many as there are processors.
+    pub checks_max: usize,
+    /// Logins that have a check under way or wait for one; more are refused with [`ReasonCode::ServerBusy`].
+    pub waiting_max: usize,
+}
+
+impl Default for CheckerBounds {
+    fn default() -> Self {
+        Self { checks_max: 0, waiting_max: 1000 }
+    }
+}
 
 impl Checker {
     /// One for the whole process.
     ///
     /// # Errors
     /// The system has no random numbers.
-    pub fn new() -> Result<Self, getrandom::Error> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    pub fn new(bounds: CheckerBounds) -> Result<Self, getrandom::Error> {
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        let checks_max = if bounds.checks_max == 0 { processors() } else { bounds.checks_max };
         Ok(Self {
             cache: Mutex::new(Cache::new()?),
-            checks: Arc::new(Semaphore::new(threads)),
-            waiting: Semaphore::new(WAITING_MAX),
+            checks: Arc::new(Semaphore::new(checks_max.min(Semaphore::MAX_PERMITS))),
+            admitted: Semaphore::new(bounds.waiting_max.min(Semaphore::MAX_PERMITS)),
         })
     }
 
@@ -56,7 +69,7 @@ impl Checker {
         if !hash.is_slow() {
             return Ok(hash.verify(password));
         }
-        let Ok(_waiting) = self.waiting.try_acquire() else { return Err(ReasonCode::ServerBusy) };
+        let Ok(_place) = self.admitted.try_acquire() else { return Err(ReasonCode::ServerBusy) };
         let check = self.checks.clone().acquire_owned().await.map_err(|_| ReasonCode::ServerUnavailable)?;
         let (hash, password) = (hash.clone(), Box::<[u8]>::from(password));
         // A client that goes away meanwhile does not make room before its check is over.
@@ -66,5 +79,46 @@ impl Checker {
         };
         let checked = tokio::task::spawn_blocking(verify).await;
         checked.map_err(|_| ReasonCode::ServerUnavailable)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    /// argon2id, as cheap as it may be.
+    fn slow_hash() -> PasswordHash {
+        let hash = PasswordHash::new(b"secret").expect("random numbers");
+        assert!(hash.is_slow());
+        hash
+    }
+
+    fn narrow() -> Checker {
+        Checker::new(CheckerBounds { checks_max: 1, waiting_max: 2 }).expect("random numbers")
+    }
+
+    #[tokio::test]
+    async fn so_many_passwords_are_checked_at_a_time_and_so_many_logins_wait() {
+        let (checker, hash) = (narrow(), slow_hash());
+        let verify = |password: &'static [u8]| checker.verify(&hash, password);
+        let (first, second, third) = tokio::join!(verify(b"secret"), verify(b"guess"), verify(b"secret"));
+        assert_eq!((first, second, third), (Ok(true), Ok(false), Err(ReasonCode::ServerBusy)));
+        assert_eq!(verify(b"secret").await, Ok(true), "there is room again");
+    }
+
+    #[tokio::test]
+    async fn a_check_counts_until_it_is_over_also_when_its_client_is_gone() {
+        let (checker, hash) = (narrow(), slow_hash());
+        {
+            let gone = pin!(checker.verify(&hash, b"secret"));
+            assert!(gone.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert_eq!(checker.checks.available_permits(), 0);
+        assert_eq!(checker.verify(&hash, b"secret").await, Ok(true));
+        assert_eq!(checker.checks.available_permits(), 1);
     }
 }

@@ -21,7 +21,7 @@ mod scram;
 pub use anonymous::Anonymous;
 pub use bounded::{Bounded, Bounds};
 pub use certificate::Certificate;
-pub use checker::Checker;
+pub use checker::{Checker, CheckerBounds};
 pub use password::Passwords;
 #[cfg(any(feature = "jwt", feature = "http", feature = "redis", feature = "postgres"))]
 pub use permissions::{PERMISSIONS_MAX, read_permissions};

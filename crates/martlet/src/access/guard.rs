@@ -53,7 +53,7 @@ impl Guard {
     /// # Errors
     /// The system has no random numbers.
     pub(crate) fn new(settings: &AccessSettings, loaded: Loaded) -> Result<Self, String> {
-        let resources = Resources::new().map_err(|error| format!("no random numbers: {error}"))?;
+        let resources = Resources::new(settings).map_err(|error| format!("no random numbers: {error}"))?;
         let members = Members::new(settings, &loaded, &resources);
         Ok(Self {
             logins: Logins::new(settings, &loaded.bans, now().instant),

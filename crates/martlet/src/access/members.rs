@@ -8,7 +8,8 @@ use mqtt_broker::ListenerRules;
 use mqtt_login::http::HttpCallback;
 use mqtt_login::jwt::Jwt;
 use mqtt_login::lookup::{postgres::Postgres, redis::Redis};
-use mqtt_login::{Anonymous, Certificate, Checker, Passwords, Scram};
+use mqtt_login::{Anonymous, Certificate, Checker, CheckerBounds, Passwords, Scram};
+use parking_lot::Mutex;
 
 use super::jwt::Fetched;
 use super::load::Loaded;
@@ -131,16 +132,30 @@ impl Setting for Order {
 
 /// What members share over all reloads.
 pub(super) struct Resources {
-    checker: Arc<Checker>,
+    /// Made anew when its bounds change.
+    checker: Mutex<(CheckerBounds, Arc<Checker>)>,
     secret: Arc<[u8; 32]>,
     fetched: Fetched,
 }
 
 impl Resources {
-    pub(super) fn new() -> Result<Self, getrandom::Error> {
+    pub(super) fn new(settings: &AccessSettings) -> Result<Self, getrandom::Error> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret)?;
-        Ok(Self { checker: Arc::new(Checker::new()?), secret: Arc::new(secret), fetched: Fetched::default() })
+        let bounds = settings.checker;
+        let checker = Mutex::new((bounds, Arc::new(Checker::new(bounds)?)));
+        Ok(Self { checker, secret: Arc::new(secret), fetched: Fetched::default() })
+    }
+
+    /// What checks passwords within these bounds. Without random numbers for another one it stays as it is.
+    fn checker(&self, bounds: CheckerBounds) -> Arc<Checker> {
+        let mut known = self.checker.lock();
+        if known.0 != bounds
+            && let Ok(checker) = Checker::new(bounds)
+        {
+            *known = (bounds, Arc::new(checker));
+        }
+        known.1.clone()
     }
 }
 
@@ -152,20 +167,19 @@ pub(super) struct Members {
 
 impl Members {
     pub(super) fn new(settings: &AccessSettings, loaded: &Loaded, resources: &Resources) -> Self {
+        let checker = resources.checker(settings.checker);
         let members = Member::ALL.iter().filter(|member| member.lacks(settings).is_none());
         let built = members.filter_map(|member| {
             let users = loaded.users.clone();
             let built: Arc<dyn Authenticator> = match member {
                 Member::Certificate => Arc::new(Certificate),
                 Member::Scram => Arc::new(Scram::new(users, resources.secret.clone())),
-                Member::PasswordFile => Arc::new(Passwords::new(users, resources.checker.clone())),
+                Member::PasswordFile => Arc::new(Passwords::new(users, checker.clone())),
                 Member::Jwt => settings.jwt.member(&loaded.jwt, &resources.fetched),
                 Member::Http => settings.http.member(loaded.http.as_ref()?)?,
-                Member::Redis => {
-                    settings.redis.member(loaded.databases.redis.as_ref()?, &resources.checker)?
-                }
+                Member::Redis => settings.redis.member(loaded.databases.redis.as_ref()?, &checker)?,
                 Member::Postgres => {
-                    settings.postgres.member(loaded.databases.postgres.as_ref()?, &resources.checker)?
+                    settings.postgres.member(loaded.databases.postgres.as_ref()?, &checker)?
                 }
                 // It depends on those that are before it.
                 Member::Anonymous => return None,

@@ -7,6 +7,7 @@ use mqtt_access::backoff::BackoffLimits;
 use mqtt_access::bans;
 use mqtt_access::flapping::FlappingLimits;
 use mqtt_access::password::PasswordFile;
+use mqtt_login::CheckerBounds;
 
 use super::http::HttpOptions;
 use super::jwt::JwtOptions;
@@ -27,6 +28,7 @@ pub(crate) struct AccessSettings {
     pub(crate) bans: BanLines,
     pub(crate) ban_files: Vec<PathBuf>,
     pub(crate) bans_max: usize,
+    pub(crate) checker: CheckerBounds,
     pub(crate) backoff: BackoffLimits,
     pub(crate) flapping: FlappingLimits,
     /// How long a client that comes and goes too often is shut out.
@@ -49,6 +51,7 @@ impl Default for AccessSettings {
             bans: BanLines::default(),
             ban_files: Vec::new(),
             bans_max: bans::BANS_MAX,
+            checker: CheckerBounds::default(),
             backoff: BackoffLimits::default(),
             flapping: FlappingLimits { connects_max: 0, window: Duration::from_secs(60) },
             flapping_ban: Duration::from_secs(300),

@@ -290,6 +290,10 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
         "Files with one such ban in a line; lines that begin with `#` are comments. They are read again with SIGHUP."),
     ("access.bans_max", access.bans_max, Kind::at_least(1), None,
         "Bans that may hold at a time, wherever they come from. Clients that come and go too often take half of them at most."),
+    ("access.password_checks_max", access.checker.checks_max, Kind::at_least(0), None,
+        "Checks of argon2id passwords at a time, each with 19 MiB and a processor; 0 for as many as there are processors."),
+    ("access.password_waiting_max", access.checker.waiting_max, Kind::at_least(1), None,
+        "Logins whose password check is under way or waits; more are told 0x89 (Server busy)."),
     ("access.login_failures_free", access.backoff.free, Kind::integer(0, U32_MAX), None,
         "Failed logins of one user from one address that cost nothing. Each further one makes the user wait there. An address, \
          and a user from everywhere, have four times as many."),

@@ -17,6 +17,7 @@ mod hooks;
 mod hostile;
 mod injecting;
 mod invariants;
+mod limits;
 mod listeners;
 mod local;
 mod mountpoints;

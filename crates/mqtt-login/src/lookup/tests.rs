@@ -43,7 +43,7 @@ impl Source for Fake {
 }
 
 fn lookup(source: Fake, remembered_s: u64) -> Lookup {
-    let checker = Arc::new(Checker::new().expect("random numbers"));
+    let checker = Arc::new(Checker::new(crate::CheckerBounds::default()).expect("random numbers"));
     Lookup::new(Arc::new(source), checker, Bounds::default(), Duration::from_secs(remembered_s))
         .expect("random numbers")
 }
