@@ -32,6 +32,13 @@ struct Slot {
     version: u64,
 }
 
+impl Slot {
+    /// Bytes, and when it expires.
+    fn charge(&self) -> (usize, Option<Instant>) {
+        (self.retained.message.size_bytes(), self.retained.message.expires_at())
+    }
+}
+
 /// A message of a page whose body is elsewhere.
 #[derive(Debug)]
 pub(crate) struct Hole {
@@ -71,9 +78,12 @@ impl Shelf {
         Ok((if old.is_some() { RetainOutcome::Replaced } else { RetainOutcome::Added }, old))
     }
 
-    /// Keeps a message that was kept before, whatever the limits are now.
-    pub(crate) fn restore(&self, topic: TopicName<&str>, retained: Retained, version: u64) {
-        self.set.write().insert(topic, Slot { retained, version });
+    /// Keeps messages that were kept before, whatever the limits are now; quick if they come in the order of their topics.
+    pub(crate) fn restore<'a>(&self, all: impl Iterator<Item = (&'a str, Retained, u64)>) {
+        let mut set = self.set.write();
+        for (topic, retained, version) in all {
+            set.restore(TopicName::assume_valid(topic), Slot { retained, version });
+        }
     }
 
     /// Gives a message its body, unless its topic has changed.
@@ -182,16 +192,28 @@ impl RetainedSet {
     }
 
     fn insert(&mut self, topic: TopicName<&str>, slot: Slot) -> Option<Retained> {
-        let (bytes, expires_at) = (slot.retained.message.size_bytes(), slot.retained.message.expires_at());
+        let (bytes, expires_at) = slot.charge();
         let old = self.tree.insert(topic, slot).map(|old| old.retained);
         if let Some(old) = &old {
             self.forget(topic, old);
         }
+        self.charge(topic, bytes, expires_at);
+        old
+    }
+
+    /// As [`insert`](Self::insert), for topics that were not there and come in their order.
+    fn restore(&mut self, topic: TopicName<&str>, slot: Slot) {
+        let (bytes, expires_at) = slot.charge();
+        let old = self.tree.insert_in_order(topic, slot);
+        debug_assert!(old.is_none(), "a topic has one message");
+        self.charge(topic, bytes, expires_at);
+    }
+
+    fn charge(&mut self, topic: TopicName<&str>, bytes: usize, expires_at: Option<Instant>) {
         self.bytes += bytes;
         if let Some(at) = expires_at {
             self.expiring.insert((at, topic.as_str().into()));
         }
-        old
     }
 
     fn next_expired(&self, now: Instant) -> Option<Box<str>> {

@@ -7,7 +7,7 @@ use core::ops::ControlFlow;
 use hashbrown::DefaultHashBuilder;
 
 use crate::id_index::{IdIndex, fold};
-use crate::order::{Order, Side};
+use crate::order::{Order, Place, Side};
 use crate::skip::{Skipper, Step};
 use crate::slab::{Id, Slab};
 use crate::{TopicFilter, TopicName};
@@ -68,11 +68,25 @@ impl<V> NameTree<V> {
             return Some(mem::replace(&mut self.entries[id].value, value));
         }
         let place = self.order.find(name, Side::Before, |id| &self.entries[id].name);
+        self.add(place, name, value);
+        None
+    }
+
+    /// The same for names that mostly come in the order of their bytes: one behind all others needs no search.
+    pub fn insert_in_order(&mut self, name: TopicName<&str>, value: V) -> Option<V> {
+        let last = self.order.last().map(|id| &*self.entries[id].name);
+        if last.is_some_and(|last| last >= name.as_str()) {
+            return self.insert(name, value);
+        }
+        self.add(self.order.end(), name.as_str(), value);
+        None
+    }
+
+    fn add(&mut self, place: Place, name: &str, value: V) {
         let id = self.entries.insert(Entry { name: name.into(), value });
         self.name_bytes += name.len();
         self.order.insert(place, id, |id| &self.entries[id].name);
         self.by_name.insert(self.hash(name), id);
-        None
     }
 
     /// Removes a name and returns its value.

@@ -59,6 +59,17 @@ impl Order {
         Place { block: 0, slot: 0 }
     }
 
+    /// The id at the end.
+    pub(crate) fn last(&self) -> Option<Id> {
+        self.blocks.last()?.ids.last().copied()
+    }
+
+    /// The place behind all.
+    pub(crate) fn end(&self) -> Place {
+        let slot = self.blocks.last().map_or(0, |block| block.ids.len());
+        Place { block: self.blocks.len().saturating_sub(1), slot }
+    }
+
     /// The place next to `name`, whether or not it is in the sequence.
     pub(crate) fn find<'a>(&self, name: &str, side: Side, text_of: impl Fn(Id) -> &'a str) -> Place {
         let block = self.blocks.partition_point(|block| *block.low <= *name).saturating_sub(1);

@@ -214,3 +214,25 @@ proptest! {
         prop_assert_eq!(found, scan(&tree, &filter, None, usize::MAX));
     }
 }
+
+proptest! {
+    #[test]
+    fn names_that_are_to_come_in_order_may_come_in_any(mut names in vec((name(), any::<u16>()), 0..600), sorted: bool) {
+        if sorted {
+            names.sort();
+        }
+        let (mut tree, mut model) = (NameTree::new(), BTreeMap::new());
+        for (name, value) in names {
+            let parsed = TopicName::parse(name.as_str()).expect("valid");
+            prop_assert_eq!(tree.insert_in_order(parsed, value), model.insert(name.clone(), value));
+        }
+        let mut found = Vec::new();
+        let all = TopicFilter::parse("#").expect("valid");
+        let _ = tree.scan(&all, None, |name, value| {
+            found.push((name.to_owned(), *value));
+            ControlFlow::Continue(())
+        });
+        model.retain(|name, _| !name.starts_with('$'));
+        prop_assert_eq!(found, model.into_iter().collect::<Vec<_>>());
+    }
+}

@@ -300,7 +300,7 @@ fn retained(image: &Image, topic: &str, version: u64) -> Result<Option<(u64, Hop
 }
 
 fn part(image: &Image, segments: &Segments, index: usize, id: u64, hop: Hop) -> Result<Part, NotYet> {
-    let body = *image.bodies.get(&id).ok_or(NotYet)?;
+    let body = *image.bodies.get(id).ok_or(NotYet)?;
     let file = segments.file(body.spot()).ok_or(NotYet)?;
     Ok(Part { index, id, body, hop, file })
 }

@@ -16,7 +16,7 @@ pub(crate) struct Places<T> {
     apart: HashMap<u64, T>,
 }
 
-/// Holes that may lie between a place and its neighbours, besides as many as there are slots.
+/// Slots that are there whatever they hold, besides [`SPARSE_FACTOR`] for each that is filled.
 const GAP_MAX: u64 = 1024;
 /// Below so many slots, holes are left alone.
 const SPARSE_SLOTS_MIN: usize = 1024;
@@ -53,6 +53,17 @@ impl<T> Places<T> {
         }
     }
 
+    /// What is there, which is made if nothing is.
+    pub(crate) fn find_or_default(&mut self, place: u64) -> &mut T
+    where
+        T: Default,
+    {
+        if self.get(place).is_none() {
+            self.insert(place, T::default());
+        }
+        self.find_mut(place).expect("it was put there")
+    }
+
     /// What was there before.
     pub(crate) fn insert(&mut self, place: u64, value: T) -> Option<T> {
         if let Some(old) = self.find_mut(place) {
@@ -73,8 +84,13 @@ impl<T> Places<T> {
         if self.slots.is_empty() {
             self.first = place;
         }
-        let gap_max = GAP_MAX + self.slots.len() as u64;
+        let wanted = GAP_MAX + (self.filled * SPARSE_FACTOR) as u64;
+        let gap_max = wanted.saturating_sub(self.slots.len() as u64);
         let end = self.first.saturating_add(self.slots.len() as u64);
+        if place >= end && place - end > gap_max && self.filled < SPARSE_SLOTS_MIN {
+            self.begin_at(place);
+            return self.make_slot(place);
+        }
         if place < self.first {
             let gap = self.first - place;
             if gap > gap_max {
@@ -89,6 +105,14 @@ impl<T> Places<T> {
             (end..=place).for_each(|_| self.slots.push_back(None));
         }
         self.index(place)
+    }
+
+    /// Puts the few that are there apart: what comes now is far from them.
+    fn begin_at(&mut self, place: u64) {
+        let slots = std::mem::take(&mut self.slots).into_iter();
+        let old = slots.zip(self.first..).filter_map(|(slot, place)| Some((place, slot?)));
+        self.apart.extend(old);
+        (self.first, self.filled) = (place, 0);
     }
 
     pub(crate) fn remove(&mut self, place: u64) -> Option<T> {
@@ -131,6 +155,11 @@ impl<T> Places<T> {
         let near =
             self.slots.iter().zip(self.first..).filter_map(|(slot, place)| Some((place, slot.as_ref()?)));
         near.chain(self.apart.iter().map(|(place, value)| (*place, value)))
+    }
+
+    /// All, in no order.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().flatten().chain(self.apart.values_mut())
     }
 
     /// Keeps those for which `keep` says so.
@@ -180,6 +209,20 @@ mod tests {
             proptest::prop_assert_eq!(places.last(), model.keys().last().copied().unwrap_or(0));
             proptest::prop_assert_eq!(sorted(&places), model.into_iter().collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn places_far_apart_take_memory_by_their_number_and_what_follows_them_lies_together() {
+        let mut places = Places::default();
+        for step in 0..40 {
+            places.insert(1 << step, step);
+        }
+        assert!(places.slots.len() <= GAP_MAX as usize + 40 * SPARSE_FACTOR, "{} slots", places.slots.len());
+        for place in 1 << 50..(1 << 50) + 5000 {
+            places.insert(place, place);
+        }
+        assert!(places.slots.len() >= 5000 && places.apart.len() <= 40);
+        assert_eq!((places.get(1), places.len()), (Some(&0), 5040));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use hashbrown::HashMap;
 use mqtt_codec::{PacketId, Properties};
 use mqtt_session::{Delivery, Message, NO_PUBLISHER, Session};
 use mqtt_topic::{TopicFilter, TopicName};
@@ -165,7 +166,7 @@ impl Kept {
 
     /// The record of a message.
     pub(crate) fn body_bytes(&self, id: u64) -> io::Result<Vec<u8>> {
-        let spot = self.image.bodies.get(&id).map(BodyImage::spot).unwrap_or_default();
+        let spot = self.image.bodies.get(id).map(BodyImage::spot).unwrap_or_default();
         let file = self.segments.file(spot).ok_or(io::ErrorKind::InvalidData)?;
         let mut bytes = vec![0; spot.bytes as usize];
         file.read_at(&mut bytes, offset_at(spot.at))?;
@@ -174,7 +175,7 @@ impl Kept {
 
     /// Size and expiry of a message.
     fn outline(&self, id: u64, wall: &Wall) -> (u32, Option<Instant>) {
-        let body = self.image.bodies[&id];
+        let body = self.image.bodies.get(id).copied().unwrap_or_default();
         (body.size_bytes, expiry(body.expires_at_ms, wall))
     }
 
@@ -190,13 +191,54 @@ impl Kept {
         unreadable
     }
 
-    /// All retained messages without their bodies: topics, and versions.
-    pub(crate) fn retained_outlines(&self, wall: &Wall, mut each: impl FnMut(&str, u64, Retained)) {
-        for (topic, retained) in &self.image.retained {
+    /// All retained messages without their bodies, in the order of their topics, with their versions.
+    pub(crate) fn retained_outlines(&self, wall: &Wall) -> impl Iterator<Item = (&str, Retained, u64)> {
+        let mut sources = Sources::default();
+        self.sorted_retained().into_iter().map(move |(topic, retained)| {
             let (size_bytes, expires_at) = self.outline(retained.body, wall);
-            each(topic, retained.version, found(retained, Message::absent(size_bytes, expires_at)));
-        }
+            let (message, qos) = (Message::absent(size_bytes, expires_at), record::qos(retained.qos));
+            let source = retained.publisher.as_ref().and_then(|publisher| sources.find(publisher));
+            (topic, Retained { message, qos, source }, retained.version)
+        })
     }
+
+    fn sorted_retained(&self) -> Vec<(&str, &RetainedImage)> {
+        let retained = &self.image.retained;
+        let same = common_bytes(retained.keys().map(|topic| topic.as_bytes()));
+        // Comparing eight bytes at hand mostly spares a look at the texts themselves.
+        let mut all: Vec<_> =
+            retained.iter().map(|(topic, one)| (key_at(topic, same), &**topic, one)).collect();
+        all.sort_unstable_by_key(|(key, topic, _)| (*key, *topic));
+        all.into_iter().map(|(_, topic, one)| (topic, one)).collect()
+    }
+}
+
+/// Publishers of retained messages, each made once.
+#[derive(Default)]
+struct Sources(HashMap<usize, Option<Arc<Source>>>);
+
+impl Sources {
+    /// The text is the same for all messages of a publisher, so its address names it.
+    fn find(&mut self, publisher: &Arc<str>) -> Option<Arc<Source>> {
+        let address = publisher.as_ptr().addr();
+        self.0.entry(address).or_insert_with(|| Source::from_text(publisher).map(Arc::new)).clone()
+    }
+}
+
+/// Bytes that all texts begin with.
+fn common_bytes<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> usize {
+    let Some(first) = texts.next() else { return 0 };
+    texts.fold(first.len(), |same, text| {
+        let pairs = first[..same].iter().zip(text);
+        pairs.take_while(|(one, other)| one == other).count()
+    })
+}
+
+/// Eight bytes of a text as a number that compares as they do.
+fn key_at(text: &str, from: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(&text.as_bytes()[from..]).for_each(|(to, byte)| *to = *byte);
+    u64::from_be_bytes(bytes)
 }
 
 fn found(retained: &RetainedImage, message: Message) -> Retained {

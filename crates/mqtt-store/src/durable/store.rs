@@ -155,9 +155,6 @@ impl DurableStore {
         let kept = self.kept.lock();
         *self.last_session.get_mut() = kept.image.last_session;
         *self.last_version.get_mut() = kept.image.last_version;
-        kept.retained_outlines(&settings.wall, |topic, version, retained| {
-            self.retained.restore(TopicName::assume_valid(topic), retained, version);
-        });
         let mut rebuilding = Rebuilding {
             kept: &kept,
             wall: settings.wall,
@@ -165,7 +162,11 @@ impl DurableStore {
             later: Some((self.budget.clone(), self.loader.clone())),
             unreadable: Vec::new(),
         };
-        *self.recovered.get_mut() = rebuilding.sessions();
+        let (kept, retained, recovered) = (&*kept, &self.retained, self.recovered.get_mut());
+        std::thread::scope(|scope| {
+            scope.spawn(|| retained.restore(kept.retained_outlines(&settings.wall)));
+            *recovered = rebuilding.sessions();
+        });
         self.report.findings.damaged.append(&mut rebuilding.unreadable);
     }
 

@@ -9,7 +9,7 @@ mod writing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use mqtt_codec::{RetainHandling, SubscriptionOptions};
 use mqtt_session::{Hop, Message, Subscription};
 
@@ -24,10 +24,13 @@ pub(crate) use writing::Frame;
 #[derive(Debug, Default)]
 pub(crate) struct Image {
     pub(crate) sessions: HashMap<u64, SessionImage>,
-    pub(crate) bodies: HashMap<u64, BodyImage>,
+    /// By their numbers, which go up one by one.
+    pub(crate) bodies: Places<BodyImage>,
     pub(crate) retained: HashMap<Box<str>, RetainedImage>,
     /// Versions of topics that were cleared, for messages that come too late.
     cleared: HashMap<Box<str>, u64>,
+    /// Publishers of retained messages, while records are read back.
+    publishers: HashSet<Arc<str>>,
     /// Messages that are written with the next frame.
     fresh: Vec<Option<Message>>,
     last_body: u64,
@@ -270,7 +273,7 @@ impl Image {
 
     fn put_entry(&mut self, session: u64, place: u64, entry: EntryImage) {
         let image = self.sessions.entry(session).or_default();
-        self.bodies.entry(entry.body).or_default().refs += 1;
+        self.bodies.find_or_default(entry.body).refs += 1;
         self.messages += 1;
         if let Some(old) = image.entries.insert(place, entry) {
             image.forget(place, &old);
@@ -281,7 +284,7 @@ impl Image {
     /// The body of a message, the same for everybody who gets it out of one write.
     fn share(&mut self, message: &Message, shared: &mut HashMap<usize, u64>) -> u64 {
         if let Some(&id) = shared.get(&message.address())
-            && self.bodies.contains_key(&id)
+            && self.bodies.get(id).is_some()
         {
             return id;
         }
@@ -295,11 +298,11 @@ impl Image {
     }
 
     fn release_body(&mut self, id: u64) {
-        let Some(body) = self.bodies.get_mut(&id) else { return };
+        let Some(body) = self.bodies.find_mut(id) else { return };
         body.refs = body.refs.saturating_sub(1);
         if body.refs == 0 {
             self.live.remove(body.spot());
-            self.bodies.remove(&id);
+            self.bodies.remove(id);
         }
     }
 
@@ -328,7 +331,7 @@ impl Image {
 
     fn put_retained(&mut self, topic: &str, retained: RetainedImage) {
         self.last_version = self.last_version.max(retained.version);
-        self.bodies.entry(retained.body).or_default().refs += 1;
+        self.bodies.find_or_default(retained.body).refs += 1;
         self.cleared.remove(topic);
         let old = match self.retained.get_mut(topic) {
             Some(kept) => Some(std::mem::replace(kept, retained)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use mqtt_session::{Message, Subscription};
 
 use super::{At, EntryImage, Image, InFlight, RetainedImage, Spot, options_of};
@@ -62,8 +62,10 @@ impl Image {
                 }
             }
             Record::Retained { topic, version, body, qos, publisher } => {
-                self.bodies.entry(body).or_default().refs += 1; // held until the end of the replay
-                let publisher = Some(publisher).filter(|publisher| !publisher.is_empty()).map(Arc::from);
+                self.bodies.find_or_default(body).refs += 1; // held until the end of the replay
+                let publisher = Some(publisher).filter(|publisher| !publisher.is_empty());
+                let publisher = publisher
+                    .map(|text| self.publishers.get_or_insert_with(text, |text| text.into()).clone());
                 self.put_retained(topic, RetainedImage { body, version, qos, publisher, spot });
             }
             Record::Cleared { topic, version } => {
@@ -74,7 +76,7 @@ impl Image {
 
     fn replay_body(&mut self, body: &record::Body<'_>, spot: Spot) {
         self.last_body = self.last_body.max(body.id);
-        let image = self.bodies.entry(body.id).or_default();
+        let image = self.bodies.find_or_default(body.id);
         let parts_bytes = body.topic.len() + body.properties.len() + body.payload.len();
         (image.at, image.bytes) = (spot.at, spot.bytes);
         image.size_bytes = u32::try_from(Message::size_bytes_of(parts_bytes)).unwrap_or(u32::MAX);
@@ -83,7 +85,7 @@ impl Image {
 
     fn replay_entry(&mut self, entry: &record::Entry<'_>, spot: Spot) {
         let (session, place) = (entry.session, entry.place);
-        self.bodies.entry(entry.body).or_default().refs += 1; // held until the end of the replay
+        self.bodies.find_or_default(entry.body).refs += 1; // held until the end of the replay
         self.put_entry(session, place, EntryImage::read(entry, spot.at, spot.bytes));
         let image = self.sessions.entry(session).or_default();
         if !entry.ids.is_empty() {
@@ -115,12 +117,10 @@ impl Image {
     pub(crate) fn settle(&mut self) -> Vec<String> {
         let mut missing = Vec::new();
         self.sessions.retain(|_, image| image.head.is_some()); // only remains of what has ended
-        self.cleared = HashMap::new();
-        for body in self.bodies.values_mut() {
-            body.refs = 0;
-        }
+        (self.cleared, self.publishers) = (HashMap::new(), HashSet::new());
+        self.bodies.iter_mut().for_each(|body| body.refs = 0);
         let bodies = &mut self.bodies;
-        let mut refer = |id: u64| match bodies.get_mut(&id) {
+        let mut refer = |id: u64| match bodies.find_mut(id) {
             Some(body) if body.at != 0 => {
                 body.refs += 1;
                 true
@@ -156,7 +156,7 @@ impl Image {
     fn count_live(&mut self) {
         self.live = super::Live::default();
         let live = &mut self.live;
-        self.bodies.values().for_each(|body| live.add(body.spot()));
+        self.bodies.iter().for_each(|(_, body)| live.add(body.spot()));
         self.retained.values().for_each(|retained| live.add(retained.spot));
         for image in self.sessions.values() {
             live.add(image.head_spot);

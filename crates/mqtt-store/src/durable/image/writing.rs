@@ -85,7 +85,7 @@ impl Image {
     }
 
     fn write_body(&mut self, id: u64, frame: &mut Frame, wall: &Wall) {
-        let Some(body) = self.bodies.get_mut(&id).filter(|body| body.at & FRESH != 0) else { return };
+        let Some(body) = self.bodies.find_mut(id).filter(|body| body.at & FRESH != 0) else { return };
         let fresh =
             usize::try_from(body.at & !FRESH).ok().and_then(|index| self.fresh.get_mut(index)?.take());
         let message = fresh.expect("a body that is not written is among the fresh ones");
@@ -102,7 +102,7 @@ impl Image {
     }
 
     fn write_body_again(&mut self, body: &record::Body<'_>, frame: &mut Frame) {
-        let Some(image) = self.bodies.get_mut(&body.id) else { return };
+        let Some(image) = self.bodies.find_mut(body.id) else { return };
         self.live.remove(image.spot());
         let spot = frame.append(&Record::Body(*body));
         (image.at, image.bytes) = (spot.at, spot.bytes);
@@ -153,7 +153,7 @@ impl Image {
             here
         };
         match *record {
-            Record::Body(body) => (self.bodies.get(&body.id)?.at == at).then_some(Pending::Body(body)),
+            Record::Body(body) => (self.bodies.get(body.id)?.at == at).then_some(Pending::Body(body)),
             Record::Entry(record::Entry { session, place, .. }) => {
                 let entry = self.sessions.get_mut(&session)?.entries.find_mut(place)?;
                 let mut spot = entry.spot();
