@@ -81,6 +81,12 @@ const LAYERS: &[Layer] = &[
         never: LIBRARY,
     },
     Layer {
+        name: "mqtt-plugin",
+        ours: &["mqtt-codec", "mqtt-topic", "mqtt-session", "mqtt-broker"],
+        ours_in_tests: &["mqtt-testkit", "mqtt-transport"],
+        never: LIBRARY,
+    },
+    Layer {
         name: "martlet",
         ours: &[
             "mqtt-codec",
@@ -93,6 +99,7 @@ const LAYERS: &[Layer] = &[
             "mqtt-transport",
             "mqtt-client",
             "mqtt-broker",
+            "mqtt-plugin",
         ],
         ours_in_tests: &["mqtt-testkit"],
         never: &[],

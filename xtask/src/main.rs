@@ -5,6 +5,7 @@ mod args;
 mod ci;
 mod compare;
 mod conformance;
+mod guests;
 mod instructions;
 mod interop;
 mod layers;
@@ -28,6 +29,7 @@ cargo xtask <command>
   layers                           dependency arrows point downwards, forbidden crates are absent
   tidy                             rules for files that no compiler checks
   conformance [--check]            write docs/CONFORMANCE.md, or only check that it is up to date
+  guests [--check]                 build the WebAssembly guests that tests of plug-ins load; --check only builds
   interop [--paho DIR] [--only TEXT] [--binary FILE] [--jobs N] [--list]
                                    other makers' clients and test suites against the release binary
   instructions [--update]          instructions that each layer needs, against benches/instructions.toml
@@ -67,6 +69,7 @@ fn run(mut args: Args) -> CommandResult {
         "layers" => layers::command(&workspace, args),
         "tidy" => tidy::command(&workspace, args),
         "conformance" => conformance::command(&workspace, args),
+        "guests" => guests::command(&workspace, args),
         "interop" => interop::command(&workspace, args),
         "instructions" => instructions::command(&workspace, args),
         "compare" => compare::command(&workspace, args),

@@ -7,7 +7,7 @@ use super::counters;
 use crate::process::{self, Shown};
 use crate::report::Counts;
 use crate::workspace::Workspace;
-use crate::{conformance, layers, tidy};
+use crate::{conformance, guests, layers, tidy};
 use crate::{instructions, interop, torture};
 
 const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -52,6 +52,7 @@ pub(super) const STEPS: &[(&str, Step, bool)] = &[
     ("doc tests", doc_tests, false),
     ("documentation", documentation, false),
     ("benches", benches, true),
+    ("guests", guests_build, true),
     ("deny", deny, false),
     ("conformance", |workspace, _| conformance::run(workspace, true).map(Outcome::one), false),
     ("release build", release_build, true),
@@ -126,6 +127,14 @@ fn documentation(workspace: &Workspace, _: &Settings) -> Result<Outcome, String>
 fn benches(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
     cargo(workspace, &["bench", "-p", "benches", "--locked", "--", "--test"])
         .map(|shown| Outcome::one(shown.success))
+}
+
+/// The sources of the components that tests load still fit the interface.
+fn guests_build(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    if !guests::is_possible() {
+        return Ok(Outcome::skipped(format!("the compiler has no library for {}", guests::TARGET)));
+    }
+    guests::build(workspace).map(Outcome::one)
 }
 
 fn deny(workspace: &Workspace, settings: &Settings) -> Result<Outcome, String> {

@@ -31,7 +31,7 @@ fn is_example(path: &str) -> bool {
     let parts: Vec<&str> = path.split('/').collect();
     matches!(
         parts[..],
-        ["crates", "mqtt-broker" | "mqtt-client", "examples", name]
+        ["crates", "mqtt-broker" | "mqtt-client" | "mqtt-plugin", "examples", name]
             | ["examples", "embedding", "examples", name] if name.ends_with(".rs")
     )
 }

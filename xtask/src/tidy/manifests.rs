@@ -5,10 +5,10 @@ use toml::{Table, Value};
 use super::Problem;
 use crate::workspace::SourceFile;
 
-/// Rules for the manifests of all members; the root manifest and the fuzz targets are no members.
+/// Rules for the manifests of all members; the root manifest, the fuzz targets and guests for WebAssembly are no members.
 pub(super) fn problems(files: &[SourceFile]) -> Vec<Problem> {
-    let manifests =
-        files.iter().filter(|file| file.path.ends_with("/Cargo.toml") && !file.path.contains("fuzz/"));
+    let is_apart = |file: &SourceFile| file.path.contains("fuzz/") || file.path.contains("/guests/");
+    let manifests = files.iter().filter(|file| file.path.ends_with("/Cargo.toml") && !is_apart(file));
     let mut problems = Vec::new();
     for manifest in manifests {
         check_manifest(manifest, &mut problems);

@@ -12,6 +12,7 @@ use std::fmt;
 use crate::CommandResult;
 use crate::args::Args;
 use crate::conformance::{TABLES, statements};
+use crate::guests;
 use crate::workspace::{SourceFile, Workspace};
 
 /// A broken rule and where.
@@ -56,12 +57,20 @@ pub(crate) fn run(workspace: &Workspace) -> CommandResult {
     problems.extend(pages::problems(&files));
     problems.extend(fuzzing::problems(&workspace.paths()?, &files));
     problems.extend(guide::problems(&workspace.paths()?, &files));
+    problems.extend(stale_guests(&files));
     problems.sort();
     for problem in &problems {
         println!("tidy: {problem}");
     }
     println!("tidy: {} files checked, {} problems", files.len(), problems.len());
     Ok(problems.is_empty())
+}
+
+/// Components of tests that were built from other sources than those that are here.
+fn stale_guests(files: &[SourceFile]) -> Option<Problem> {
+    let mark = files.iter().find(|file| file.path == guests::MARK);
+    let is_fresh = mark.is_some_and(|mark| mark.text == guests::mark_of(files));
+    (!is_fresh).then(|| Problem::new(guests::MARK, 0, "the guests have changed: run `cargo xtask guests`"))
 }
 
 /// Paths that exist on one machine only. They are put together here so that this file does not contain them.
@@ -83,7 +92,16 @@ fn starts_a_path(line: &str, path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{SourceFile, machine_paths};
+    use super::{SourceFile, guests, machine_paths, stale_guests};
+
+    #[test]
+    fn guests_must_be_built_from_the_sources_that_are_here() {
+        let source = |text: &str| SourceFile::new("crates/mqtt-plugin/guests/rooms/src/lib.rs", text);
+        let mark = SourceFile::new(guests::MARK, &guests::mark_of(&[source("a")]));
+        assert_eq!(stale_guests(&[source("a"), SourceFile::new(guests::MARK, &mark.text)]), None);
+        assert!(stale_guests(&[source("b"), mark]).is_some());
+        assert!(stale_guests(&[source("a")]).is_some());
+    }
 
     #[test]
     fn absolute_paths_of_a_machine_are_found_and_relative_ones_are_not() {

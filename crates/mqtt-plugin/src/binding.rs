@@ -1,0 +1,3 @@
+//! What `wit/plugin.wit` says, as types.
+
+wasmtime::component::bindgen!({ path: "wit", world: "plugin" });
