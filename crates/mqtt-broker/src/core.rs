@@ -6,18 +6,18 @@ use std::time::Instant;
 
 use hashbrown::HashMap;
 use mqtt_access::bans::Bans;
-use mqtt_codec::{PropertiesBuf, QoS};
-use mqtt_session::{AuthenticationMethod, Batch, Delivery, DropReason, Hop, Message, Session, WillMessage};
+use mqtt_codec::QoS;
+use mqtt_session::{AuthenticationMethod, Batch, Delivery, DropReason, Hop, Message, Session};
 use mqtt_store::{RetainOutcome, Retained, Source, Store, StoreError, Transaction};
 use mqtt_topic::{TopicFilter, TopicName};
 use tokio::sync::watch;
 
+use crate::Settings;
 use crate::access::Access;
 use crate::alarms::Alarms;
 use crate::calendar::Calendar;
 use crate::certificates::Certificates;
 use crate::clients::{Away, Clients};
-use crate::connection::refuse_publish;
 use crate::drops::DropLedger;
 use crate::gate::Gate;
 use crate::group::Group;
@@ -30,10 +30,8 @@ use crate::metrics::Metrics;
 use crate::mountpoint::MountpointTemplate;
 use crate::outbox::{Outbox, OutboxLimits, Signals};
 use crate::peers::Peers;
-use crate::restrict::source_of;
 use crate::sweep::Sweep;
 use crate::timetable::{Due, Timetable};
-use crate::{Publication, Settings};
 
 /// The shared parts of one broker.
 #[derive(Debug)]
@@ -332,49 +330,26 @@ impl Core {
         source: Option<Arc<Source>>,
     ) {
         let mut touched = self.touched_by(message.topic());
+        self.publish_together(message, (qos, retain), publisher_id, source, &mut touched);
+    }
+
+    /// The same, stored together with what was noted before.
+    pub(crate) fn publish_together(
+        &self,
+        message: &Message,
+        (qos, retain): (QoS, bool),
+        publisher_id: &Arc<str>,
+        source: Option<Arc<Source>>,
+        touched: &mut Touched,
+    ) {
         if retain {
             // A full store was counted; receivers that are subscribed now still get it.
             self.retain(message, qos, publisher_id, source, &mut touched.transaction).ok();
         }
         let topic = TopicName::assume_valid(message.topic());
         let route = self.route(topic, message.publisher());
-        self.deliver(&route, message, qos, retain, self.now(), &mut touched);
-        self.settle(&mut touched);
-    }
-
-    /// Publishes a will ([MQTT-3.1.2-8], [MQTT-3.1.2-14], [MQTT-3.1.2-15]).
-    pub(crate) fn publish_will(&self, will: &WillMessage, outbox: &Outbox) {
-        let mut message = will.message(outbox.key, self.now());
-        let (mut qos, mut retain) = (will.qos, will.retain);
-        let client_id = &outbox.client_id;
-        if self.hooks.wants(Events::WILL) {
-            let mut properties = PropertiesBuf::new();
-            properties.extend_from(message.properties());
-            let start = Publication::new(message.topic(), message.payload());
-            let mut changed = Publication { qos, retain, properties, ..start };
-            let goes_out = self.hooks.will(client_id, &mut changed);
-            let (true, Ok(topic)) = (goes_out, TopicName::parse(changed.topic.as_str())) else {
-                tracing::info!(client_id = &**client_id, "a hook withheld the will");
-                return;
-            };
-            let properties = changed.properties.as_properties();
-            (qos, retain) = (changed.qos, changed.retain);
-            message = Message::new(topic, properties, &changed.payload, outbox.key, message.expires_at());
-        }
-        let identity = outbox.identity();
-        let refused = identity.as_ref().is_some_and(|identity| {
-            let topic = TopicName::assume_valid(message.topic());
-            refuse_publish(self, identity, topic, qos, retain).is_some()
-        });
-        if refused {
-            let reason = DropReason::PublishNotAuthorized;
-            return self.drops.record_for(&self.metrics, reason, client_id, message.topic(), qos);
-        }
-        self.metrics.wills_published.add(1);
-        let source = identity.map(|identity| source_of(&identity));
-        self.tell_peers(&message, qos, retain);
-        self.publish_here(&message, qos, retain, client_id, source);
-        self.hooks.tell(Events::WILL_SENT, |hook| hook.will_sent(client_id, &message));
+        self.deliver(&route, message, qos, retain, self.now(), touched);
+        self.settle(touched);
     }
 
     /// Ends a session: its subscriptions go, and what it never received is offered to the other members
@@ -399,7 +374,7 @@ impl Core {
         for delivery in outbox.close() {
             self.give_up(delivery, outbox, true, &mut touched);
         }
-        if let Some(session) = outbox.kept {
+        if let Some(session) = outbox.kept.or(outbox.will) {
             touched.transaction.end(session);
         }
         self.settle(&mut touched);
@@ -436,11 +411,22 @@ impl Core {
     pub(crate) async fn keep_timetable(self: Arc<Self>) {
         loop {
             let (epoch, due, client_id) = self.timetable.next().await;
-            // Code of an embedder may panic: a store, or the way to other nodes. No other entry suffers.
-            let done = catch_unwind(AssertUnwindSafe(|| self.do_due(epoch, due, &client_id)));
-            if done.is_err() {
-                tracing::error!(client_id = &*client_id, ?due, "a panic at the end of an absence");
-            }
+            self.try_due(epoch, due, &client_id);
+        }
+    }
+
+    /// Does what is due now, before anybody else can do anything.
+    pub(crate) fn do_what_is_due(&self) {
+        while let Some((epoch, due, client_id)) = self.timetable.take_due(self.now()) {
+            self.try_due(epoch, due, &client_id);
+        }
+    }
+
+    /// Code of an embedder may panic: a store, or the way to other nodes. No other entry suffers.
+    fn try_due(&self, epoch: u64, due: Due, client_id: &str) {
+        let done = catch_unwind(AssertUnwindSafe(|| self.do_due(epoch, due, client_id)));
+        if done.is_err() {
+            tracing::error!(client_id, ?due, "a panic at the end of an absence");
         }
     }
 

@@ -74,7 +74,7 @@ impl Core {
     pub(crate) fn restore_sessions(&self) {
         let mut restored = Restored::default();
         for recovered in self.store.take_recovered() {
-            restored.sessions += 1;
+            restored.sessions += usize::from(recovered.head.session_expiry_s > 0); // others only leave a will
             restored.subscriptions += recovered.session.subscriptions().len();
             restored.queued_messages += recovered.queue.len();
             restored.inflight += recovered.session.unacknowledged_len();
@@ -86,6 +86,7 @@ impl Core {
         if let Some(at) = self.store.next_retained_expiry() {
             self.sweep.expect(at);
         }
+        self.do_what_is_due(); // nobody finds a session that is over
     }
 
     fn restore_session(&self, recovered: Recovered) {
@@ -169,7 +170,7 @@ impl Keeping {
             self.gates.push_back((from, self.submitted));
             journal.submit(&mut self.transaction, Some((&self.progress, self.submitted)));
         } else {
-            journal.submit(&mut self.transaction, None);
+            journal.submit(&mut self.transaction, Some((&self.progress, 0)));
         }
     }
 

@@ -33,6 +33,7 @@ mod storage;
 mod sweep;
 mod sys;
 mod timetable;
+mod wills;
 
 pub use access::{Access, AnonymousOnly, Details, Grant, Identity, Login, Remembered};
 pub use broker::{Broker, Builder, StartError};

@@ -22,6 +22,8 @@ pub(crate) struct Outbox {
     pub(crate) client_id: Arc<str>,
     /// The session's name in a durable store, if it is kept there.
     pub(crate) kept: Option<SessionId>,
+    /// The name under which a durable store has the will of a session of which it keeps nothing else.
+    pub(crate) will: Option<SessionId>,
     /// Bounds of its own, instead of those that all sessions have.
     own_limits: Option<Box<OutboxLimits>>,
     state: Mutex<State>,
@@ -151,6 +153,7 @@ impl Outbox {
             key,
             client_id,
             kept: queue.session(),
+            will: None,
             own_limits: None,
             state: Mutex::new(State {
                 queue,
@@ -175,6 +178,11 @@ impl Outbox {
     /// With bounds of its own.
     pub(crate) fn with_limits(self, own_limits: Option<OutboxLimits>) -> Self {
         Self { own_limits: own_limits.map(Box::new), ..self }
+    }
+
+    /// Of a session of which a durable store keeps the will under this name, and nothing else.
+    pub(crate) fn with_will(self, will: Option<SessionId>) -> Self {
+        Self { will, ..self }
     }
 
     fn limits<'a>(&'a self, common: &'a OutboxLimits) -> &'a OutboxLimits {

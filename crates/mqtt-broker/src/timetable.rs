@@ -39,7 +39,7 @@ impl Timetable {
     }
 
     /// Takes the next entry whose time has come.
-    fn take_due(&self, now: Instant) -> Option<(u64, Due, Arc<str>)> {
+    pub(crate) fn take_due(&self, now: Instant) -> Option<(u64, Due, Arc<str>)> {
         let mut entries = self.entries.lock();
         let first = entries.first_entry()?;
         let (at, epoch, due) = *first.key();

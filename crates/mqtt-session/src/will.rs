@@ -22,6 +22,8 @@ pub struct WillMessage {
     pub retain: bool,
     /// Seconds between the loss of the connection and the publication ([MQTT-3.1.3-9]).
     pub delay_interval_s: u32,
+    /// Tells the wills of one session apart, for whoever stores them; 0 until they are told apart.
+    pub serial: u64,
 }
 
 impl WillMessage {
@@ -52,6 +54,7 @@ impl WillMessage {
             qos: will.qos,
             retain: will.retain,
             delay_interval_s: will.properties.will_delay_interval_s().unwrap_or(0),
+            serial: 0,
         })
     }
 
@@ -75,6 +78,7 @@ impl WillMessage {
             qos,
             retain,
             delay_interval_s,
+            serial: 0,
         }
     }
 

@@ -47,6 +47,7 @@ pub struct SessionHead {
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Head(SessionId, Box<SessionHead>),
+    WillGone(SessionId, u64),
     End(SessionId),
     Subscribe(SessionId, Box<str>, Subscription),
     Unsubscribe(SessionId, Box<str>),
@@ -136,6 +137,12 @@ impl Transaction {
     /// A session begins, or what is kept of it has changed.
     pub fn head(&mut self, session: SessionId, head: SessionHead) {
         self.add(Change::Head(session, Box::new(head)), 128, true);
+    }
+
+    /// The will of a session is published, or will never be. By now the session may have another one, which stays:
+    /// [`WillMessage::serial`] tells them apart.
+    pub fn will_gone(&mut self, session: SessionId, will: &WillMessage) {
+        self.add(Change::WillGone(session, will.serial), 128, false);
     }
 
     /// A session has ended.
@@ -257,7 +264,8 @@ impl Transaction {
 
 /// Where transactions go.
 pub trait Journal: core::fmt::Debug + Send + Sync {
-    /// Hands a transaction over; it is empty afterwards. `to` hears when it is stored, under this number.
+    /// Hands a transaction over; it is empty afterwards. Those with the same `to` are stored in their order, and it
+    /// hears when this one is, under this number, which is 0 if nobody waits.
     fn submit(&self, transaction: &mut Transaction, to: Option<(&Arc<Progress>, u64)>);
 
     /// How the medium is.

@@ -230,6 +230,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         self.open_queue(client_id, limits)
     }
 
+    /// A name for a session of which nothing but its head is kept, for the sake of its will; `None` if nothing
+    /// outlives the process.
+    fn new_session_id(&self) -> Option<SessionId> {
+        None
+    }
+
     /// Where changes are stored; `None` if nothing outlives the process.
     fn journal(&self) -> Option<&dyn Journal> {
         None

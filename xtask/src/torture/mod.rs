@@ -11,7 +11,7 @@ mod wire;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ use crate::CommandResult;
 use crate::args::Args;
 use crate::workspace::Workspace;
 use broker::{Broker, Life, Plan, build_faults};
-use mortal::Mortal;
+use mortal::{Mortal, life};
 use publisher::{Progress, Publisher, topic};
 use subscriber::{Group, Subscriber};
 use wire::{Link, Packet};
@@ -71,6 +71,8 @@ struct Place {
     /// Whether its disk may be full or fail, so that it may refuse messages.
     can_fail: bool,
     mode: Mode,
+    /// What is said of the broker's present [life].
+    life: AtomicU64,
 }
 
 pub(crate) fn command(workspace: &Workspace, mut args: Args) -> CommandResult {
@@ -118,12 +120,18 @@ fn torture(
     let plan = plan(binary, &folder, seed, mode)?;
     let mut broker = Broker::start(plan)?;
     let limit = time + DRAIN_LIMIT;
-    let place = Place { address: broker.address, limit, can_fail: broker.can_fail(), mode };
+    let place = Place {
+        address: broker.address,
+        limit,
+        can_fail: broker.can_fail(),
+        mode,
+        life: AtomicU64::default(),
+    };
     let progress: Vec<Progress> = (0..PUBLISHERS).map(|_| Progress::default()).collect();
     let groups = [Group::new("present"), Group::new("often-away"), Group::shared("shared")];
     let subscribers = subscribers(&place, &groups)?;
     let (running, publishing) = (AtomicBool::new(true), AtomicBool::new(true));
-    let mortal = Mortal::new(&place);
+    let mortals = Mortal::all(&place);
     let (counts, mut faults) = thread::scope(|scope| {
         let (place, running, publishing, progress) = (&place, &running, &publishing, &progress);
         let publishers: Vec<_> = (0..PUBLISHERS)
@@ -133,11 +141,11 @@ fn torture(
             .into_iter()
             .map(|one| scope.spawn(move || one.run(publishing, progress, DRAIN_LIMIT)))
             .collect();
-        let mortal = scope.spawn(|| mortal.run(running));
+        let mortals = mortals.map(|mortal| scope.spawn(|| mortal.run(running)));
         let mut faults = Vec::new();
         let counts = kill_again_and_again(&mut broker, time, seed, place, progress, &mut faults);
         running.store(false, Ordering::SeqCst);
-        let died = mortal.join().expect("a client that dies does not panic");
+        let died = mortals.map(|mortal| mortal.join().expect("a client that dies does not panic")).concat();
         faults.extend(publishers.into_iter().flat_map(|one| one.join().expect("a publisher does not panic")));
         groups.iter().for_each(|group| group.expect_wills(&died));
         publishing.store(false, Ordering::SeqCst);
@@ -218,14 +226,17 @@ fn kill_again_and_again(
     while of_all(&|one| one.answered.load(Ordering::SeqCst)).contains(&0) && Instant::now() < end {
         thread::sleep(RETRY);
     }
+    let mut has_faults = false;
     while Instant::now() < end {
-        thread::sleep(Duration::from_millis(LIFE_MIN_MILLIS + random.below(LIFE_SPREAD_MILLIS)));
-        let has_faults = broker.can_fail() && random.below(2) == 0;
         let loses_power = broker.can_fail() && place.mode == Mode::Acked && random.below(3) == 0;
+        place.life.store(life(counts.kills, !has_faults && !loses_power), Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(LIFE_MIN_MILLIS + random.below(LIFE_SPREAD_MILLIS)));
+        has_faults = broker.can_fail() && random.below(2) == 0;
         let acknowledged = of_all(&|one| one.retained_acknowledged.load(Ordering::SeqCst));
         counts.kills += 1;
         counts.power_failures += u64::from(loses_power);
         broker.kill()?;
+        place.life.store(life(counts.kills, false), Ordering::SeqCst);
         counts.sent_before = of_all(&|one| one.sent.load(Ordering::SeqCst));
         broker.restart(Life { number: counts.kills, has_faults }, loses_power)?;
         if place.mode != Mode::Memory {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::mortal::WILL_TOPIC;
+use super::mortal::{NAMES, Will};
 use super::publisher::{Progress, qos};
 use super::wire::{self, Link, PUBACK, PUBCOMP, PUBREC, PUBREL, Packet};
 use super::{Mode, PUBLISHERS, Place, RETRY};
@@ -46,8 +46,8 @@ pub(super) struct Group {
     name: &'static str,
     is_shared: bool,
     received: Mutex<Vec<Received>>,
-    wills: Mutex<BTreeSet<u64>>,
-    expected_wills: Mutex<Vec<u64>>,
+    wills: Mutex<BTreeSet<Will>>,
+    expected_wills: Mutex<Vec<Will>>,
     faults: Mutex<Vec<String>>,
 }
 
@@ -73,9 +73,9 @@ impl Group {
     }
 
     /// Wills that have to come, unless nobody here is subscribed to wills.
-    pub(super) fn expect_wills(&self, numbers: &[u64]) {
+    pub(super) fn expect_wills(&self, wills: &[Will]) {
         if !self.is_shared {
-            self.expected_wills.lock().expect("nobody panicked").extend(numbers);
+            self.expected_wills.lock().expect("nobody panicked").extend(wills);
         }
     }
 
@@ -87,8 +87,8 @@ impl Group {
         let Ok(number) = payload.parse() else {
             return self.fault(format!("unexpected `{payload}` on {topic}"));
         };
-        if topic == WILL_TOPIC {
-            self.wills.lock().expect("nobody panicked").insert(number);
+        if let Some((name, _)) = NAMES.iter().find(|(name, _)| topic.strip_prefix("wills/") == Some(name)) {
+            self.wills.lock().expect("nobody panicked").insert((name, number));
             return;
         }
         let publisher = topic.strip_prefix("torture/").and_then(|rest| rest.parse::<usize>().ok());
@@ -118,7 +118,7 @@ impl Group {
         nothing_missing && self.missing_wills().is_empty()
     }
 
-    fn missing_wills(&self) -> Vec<u64> {
+    fn missing_wills(&self) -> Vec<Will> {
         let wills = self.wills.lock().expect("nobody panicked");
         let expected = self.expected_wills.lock().expect("nobody panicked");
         expected.iter().filter(|number| !wills.contains(number)).copied().collect()

@@ -49,13 +49,14 @@ impl Link {
         Self::admitted(address, &connect(client, clean, None))
     }
 
-    /// The same with a will at QoS 1, in a session that lasts.
+    /// The same with a will at QoS 1, in a session that lasts or not.
     pub(super) fn open_with_will(
         address: SocketAddr,
         client: &str,
+        lasts: bool,
         will: &(&str, String),
     ) -> io::Result<Self> {
-        Self::admitted(address, &connect(client, false, Some(will))).map(|(link, _)| link)
+        Self::admitted(address, &connect(client, !lasts, Some(will))).map(|(link, _)| link)
     }
 
     fn admitted(address: SocketAddr, connect: &[u8]) -> io::Result<(Self, bool)> {

@@ -279,7 +279,8 @@ fn park(core: &Core, left: Left, handle: &Arc<Handle>) -> Option<Left> {
     if let Err(error) = core.store.park(&outbox.client_id, Parked { session, ends_at, owner }) {
         tracing::error!(client_id = &*outbox.client_id, %error, "a session cannot be kept");
     }
-    core.keep_head(&outbox, session_expiry_s, true, delayed.as_ref().map(|(will, _)| will));
+    let will = due_now.as_ref().or(delayed.as_ref().map(|(will, _)| will));
+    core.keep_head(&outbox, session_expiry_s, true, will);
     let epoch = core.index.new_key();
     let will_at = delayed.as_ref().map(|(_, at)| *at);
     let away = Box::new(Away { outbox: outbox.clone(), epoch, ends_at, will: delayed, replays });

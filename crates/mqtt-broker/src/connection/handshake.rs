@@ -7,7 +7,7 @@ use mqtt_codec::{
 };
 use mqtt_session::{
     AuthenticationMethod, Opening, PACKET_BYTES_MAX, Protocol, Refusal, Session, Step, TheirLimits,
-    Violation, write_refusal,
+    Violation, WillMessage, write_refusal,
 };
 use mqtt_store::SessionHead;
 use mqtt_topic::{Mountpoint, TopicFilter};
@@ -260,10 +260,14 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
             return None;
         }
     };
+    if let Some(will) = &mut opening.will {
+        will.serial = core.index.new_key();
+    }
     let session_present = kept.is_some(); // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
+    let lasts = opening.session_expiry_s > 0;
     let kept = match kept {
         Some(kept) => kept,
-        None => match new_session(core, &identity.client_id, opening.session_expiry_s > 0) {
+        None => match new_session(core, &identity.client_id, lasts, opening.will.as_ref()) {
             Ok(new) => new,
             Err(error) => {
                 tracing::error!(client_id = &*identity.client_id, %error, "no session can be opened");
@@ -282,7 +286,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     let admitted = opening.write_connack(policy, session_present, authentication_data.as_deref(), out);
     link.reader.set_frame_bytes_max(policy.ours.maximum_packet_size_bytes);
     let now = core.now();
-    let will = kept.outbox.kept.and(opening.will.clone());
+    let will = kept.outbox.kept.or(kept.outbox.will).and(opening.will.clone());
     let mut protocol = Protocol::broker(&mut opening, policy, kept.session, now);
     protocol.show_below(identity.mountpoint.clone());
     let mut tally = Tally { packets_sent: u64::from(admitted.is_ok()), ..Tally::default() };
@@ -353,11 +357,11 @@ fn in_batches(core: &Core, protocol: &Protocol, is_stored: bool) -> Option<InBat
     Some(InBatches { layout, qos_max })
 }
 
-/// Writes down that the client of a session that is kept is here. The CONNACK leaves after that, and after all that
+/// Writes down that the client of a session that is kept is here, or only its will [MQTT-3.1.2-7]. The CONNACK leaves after that, and after all that
 /// was submitted for the session before. While nothing can be stored, a session is served from memory, unless both
 /// sides have to remember identifiers of QoS 2: the next process would know others.
 fn keep_arrival(core: &Core, outbox: &Outbox, head: SessionHead, remembers: bool) -> Option<Box<Keeping>> {
-    let session = outbox.kept?;
+    let session = outbox.kept.or(outbox.will)?;
     let mut keeping = Box::new(Keeping::default());
     keeping.transaction.head(session, head);
     if core.keeps_now() || remembers {
@@ -441,6 +445,7 @@ pub(super) fn new_session(
     core: &Core,
     client_id: &Arc<str>,
     is_kept: bool,
+    will: Option<&WillMessage>,
 ) -> Result<HandedOver, mqtt_store::StoreError> {
     let limits = core.settings.queue;
     let queue = if is_kept {
@@ -449,5 +454,7 @@ pub(super) fn new_session(
         core.store.open_queue(client_id, limits)?
     };
     let outbox = Outbox::new(core.index.new_key(), client_id.clone(), queue);
+    let will = will.filter(|_| outbox.kept.is_none()).and_then(|will| core.name_for_will(will));
+    let outbox = outbox.with_will(will);
     Ok(HandedOver { session: Session::new(), outbox: Arc::new(outbox), replays: None })
 }

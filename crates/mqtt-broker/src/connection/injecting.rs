@@ -132,7 +132,7 @@ async fn act_new<T>(
     if !core.clients.claim_free(client_id, &handle) {
         return None;
     }
-    let Ok(new) = new_session(core, client_id, session_expiry_s > 0) else {
+    let Ok(new) = new_session(core, client_id, session_expiry_s > 0, None) else {
         core.clients.release(client_id, &handle);
         handle.close();
         return None;

@@ -13,7 +13,7 @@ use mqtt_store::{
     Condition, Durability, DurableSettings, DurableStore, QueueLimits, RetainedLimits, Store, WriteSettings,
 };
 use mqtt_testkit::{
-    ConnectBuilder, Peer, connect, puback, pubcomp, publish, pubrec, pubrel, subscribe, will,
+    ConnectBuilder, Peer, connect, disconnect, puback, pubcomp, publish, pubrec, pubrel, subscribe, will,
 };
 use tokio::time::sleep;
 
@@ -235,6 +235,81 @@ async fn a_will_is_published_after_a_kill_unless_its_client_returns() {
         let expected: &[&str] = if returns { &[] } else { &["gone"] };
         assert_eq!(returned(&house).await.1, expected);
     }
+}
+
+/// Section 3.1.2.5: a server that fails may publish wills after its restart. The session is over by then.
+#[tokio::test(start_paused = true)]
+async fn a_will_outlives_the_broker_also_where_the_session_does_not() {
+    for version in [Version::V5, Version::V3_1_1] {
+        let medium = SimulatedMedium::new();
+        let house = on(&medium, |_| ()).await;
+        drop(subscriber(&house).await);
+        let mortal = || connect("mortal").will(will("t/will", "gone").qos(AtLeastOnce).retained());
+        let mut connected = house.connect(mortal().version(version)).await;
+        connected.subscribe("t/#", AtLeastOnce).await;
+        let (house, left) = killed(&medium).await;
+        let mut back = house.open("mortal");
+        assert!(!back.connect(mortal().clean(false)).await.session_present);
+        house.connect(lasting("subscriber")).await.receive_text("gone").await;
+        let mut reader = house.v5("reader").await;
+        reader.subscribe("t/will", AtMostOnce).await;
+        assert!(reader.receive_text("gone").await.retain);
+        // It went out once: what is published after the next kill is the will of the next connection.
+        back.send(disconnect(ReasonCode::Success)).await;
+        back.expect_closed().await;
+        settle().await;
+        let (house, _) = killed(&left).await;
+        assert_eq!(returned(&house).await.1, [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_will_that_was_published_is_not_published_again_after_a_kill() {
+    for (expiry_s, delay_s) in [(0, 0), (1000, 0), (1000, 60), (30, 60)] {
+        let medium = SimulatedMedium::new();
+        let house = on(&medium, |_| ()).await;
+        drop(subscriber(&house).await);
+        let wills = will("t/will", "gone").qos(AtLeastOnce).delay_s(delay_s);
+        let mortal =
+            house.connect(connect("mortal").clean(false).session_expiry_s(expiry_s).will(wills)).await;
+        drop(mortal);
+        sleep(Duration::from_secs(61)).await;
+        let (house, _) = killed(&medium).await;
+        sleep(Duration::from_secs(100)).await;
+        assert_eq!(returned(&house).await.1, ["gone"], "{expiry_s} {delay_s}");
+    }
+}
+
+/// A status page shows for good who was there when the broker died.
+#[tokio::test(start_paused = true)]
+async fn a_retained_will_stands_before_anybody_can_ask_for_it() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let status = || will("status", "offline").retained();
+    let mut device = house.connect(connect("device").will(status())).await;
+    device.publish(publish("status").payload("online").qos1(1).retained()).await;
+    let (house, _) = killed(&medium).await;
+    let mut page = house.v5("page").await;
+    page.subscribe("status", AtMostOnce).await;
+    page.receive_text("offline").await;
+    let mut device = house.connect(connect("device").will(status())).await;
+    device.publish(publish("status").payload("online").qos1(1).retained()).await;
+    page.receive_text("online").await;
+    page.expect_silence().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_will_on_a_topic_in_memory_ends_with_the_process() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    drop(subscriber(&house).await);
+    settle().await;
+    let rule = mqtt_topic::TopicFilter::parse("t/volatile").expect("a filter").to_boxed();
+    let left = medium.after_kill();
+    let house = on(&left, |settings| settings.durability.rules.push((rule, Durability::Memory))).await;
+    let _mortal = house.connect(connect("mortal").will(will("t/volatile", "gone").qos(AtLeastOnce))).await;
+    let (house, _) = killed(&left).await;
+    assert_eq!(returned(&house).await.1, [""; 0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -316,9 +316,8 @@ impl World {
             self.tell("the broker is killed".to_owned());
             self.medium.after_kill()
         };
-        for at in 0..self.clients.len() {
-            self.clients[at].lost(End::Killed, &mut self.model);
-        }
+        let (clients, model) = (self.clients.iter_mut(), &mut self.model);
+        let wills: Vec<_> = clients.filter_map(|client| client.lost(End::Killed, model)).collect();
         if power {
             let doubtful = self.model.lose_power();
             for client in &mut self.clients {
@@ -327,6 +326,12 @@ impl World {
             }
         }
         self.medium = left;
+        // Who was connected has died with the broker; what of them was stored a moment ago the power may have taken.
+        let certain = !power && !self.is_faulty;
+        for will in wills.into_iter().filter(|_| certain) {
+            self.model.choose(will);
+            self.model.acknowledged(will, None);
+        }
         self.is_faulty = false;
         (self.store, self.broker) = open(&self.medium, self.durability, self.began).await;
     }

@@ -247,10 +247,12 @@ fn found(retained: &RetainedImage, message: Message) -> Retained {
 }
 
 impl Rebuilding<'_> {
-    /// All sessions.
+    /// All sessions, in the order in which they began.
     pub(crate) fn sessions(&mut self) -> Vec<Recovered> {
-        let mut recovered = Vec::with_capacity(self.kept.image.sessions.len());
-        for (&id, image) in &self.kept.image.sessions {
+        let mut images: Vec<_> = self.kept.image.sessions.iter().collect();
+        images.sort_unstable_by_key(|(id, _)| **id);
+        let mut recovered = Vec::with_capacity(images.len());
+        for (&id, image) in images {
             let Some(id) = NonZeroU64::new(id).map(SessionId) else { continue };
             recovered.push(self.session(id, image));
         }

@@ -212,6 +212,11 @@ impl DurableStore {
         Ok(outcome)
     }
 
+    fn next_session(&self) -> SessionId {
+        let last = self.last_session.fetch_add(1, Ordering::Relaxed);
+        SessionId(NonZeroU64::MIN.saturating_add(last))
+    }
+
     fn order(&self, order: Order) {
         match &self.way {
             // A writer that is gone answers nobody, so nothing is acknowledged that it should have stored.
@@ -377,8 +382,7 @@ impl Store for DurableStore {
     }
 
     fn open_kept_queue(&self, _client_id: &str, limits: QueueLimits) -> Result<Box<dyn Queue>, StoreError> {
-        let id = self.last_session.fetch_add(1, Ordering::Relaxed) + 1;
-        let id = SessionId(NonZeroU64::new(id).expect("above zero"));
+        let id = self.next_session();
         let (budget, loader) = (self.budget.clone(), self.loader.clone());
         Ok(Box::new(DurableQueue::new(id, 0, limits, budget, loader)))
     }
@@ -393,6 +397,10 @@ impl Store for DurableStore {
 
     fn parked_len(&self) -> usize {
         self.memory.parked_len()
+    }
+
+    fn new_session_id(&self) -> Option<SessionId> {
+        Some(self.next_session())
     }
 
     fn journal(&self) -> Option<&dyn Journal> {
@@ -417,3 +425,6 @@ impl Wake for Unpark {
 fn here_bytes(retained: &Retained) -> usize {
     if retained.message.is_absent() { 0 } else { retained.message.size_bytes() }
 }
+
+#[cfg(test)]
+mod tests;

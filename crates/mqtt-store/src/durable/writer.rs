@@ -282,7 +282,8 @@ impl Writer {
                 self.health.messages_stored.fetch_add(transaction.messages, Ordering::Relaxed);
                 self.health.transactions.fetch_add(1, Ordering::Relaxed);
                 let needs = Needs::Write { synced: transaction.synced };
-                let waiting = to.clone().map(|(to, number)| Waiting { to, number, needs });
+                let awaited = to.clone().filter(|(_, number)| *number > 0);
+                let waiting = awaited.map(|(to, number)| Waiting { to, number, needs });
                 self.unanswered.extend(waiting);
                 (*done, moved) = (true, true);
             }
@@ -426,7 +427,7 @@ impl Writer {
 
     fn give_up(&mut self, orders: Vec<Order>) {
         for order in &orders {
-            if let Order::Store { to: Some((to, _)), .. } = order {
+            if let Order::Store { to: Some((to, 1..)), .. } = order {
                 to.fail();
                 to.wake();
             }

@@ -156,6 +156,13 @@ impl Image {
                 image.head = Some((**head).clone());
                 Some(Pending::Head(session))
             }
+            Change::WillGone(session, serial) => {
+                let session = session.0.get();
+                let image = self.sessions.get_mut(&session)?;
+                image.head.as_mut()?.will.take_if(|will| will.serial == *serial)?;
+                self.live.remove(std::mem::take(&mut image.head_spot));
+                Some(Pending::Head(session))
+            }
             Change::End(session) => {
                 let session = session.0.get();
                 self.end(session)?;
