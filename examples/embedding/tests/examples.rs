@@ -1,6 +1,14 @@
 //! Every example is run as it stands.
 #![allow(dead_code, reason = "each example has a main function of its own")]
 
+#[path = "../examples/axum_endpoint.rs"]
+mod axum_endpoint;
+
+#[tokio::test]
+async fn the_axum_endpoint_example_works() {
+    axum_endpoint::run().await.expect("it runs to its end");
+}
+
 #[path = "../examples/custom_authentication.rs"]
 mod custom_authentication;
 
