@@ -19,6 +19,7 @@ mod item;
 mod live;
 mod loader;
 mod medium;
+mod orders;
 mod places;
 mod queue;
 mod record;

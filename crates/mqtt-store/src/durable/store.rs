@@ -10,7 +10,6 @@ use std::task::{Poll, Wake, Waker};
 use std::thread::{JoinHandle, Thread};
 use std::time::Instant;
 
-use crossbeam_channel::Sender;
 use mqtt_session::Message;
 use mqtt_topic::{TopicFilter, TopicName};
 use parking_lot::Mutex;
@@ -19,11 +18,12 @@ use super::budget::Budget;
 use super::health::{Condition, Health};
 use super::loader::Loader;
 use super::medium::{Directory, Medium};
+use super::orders::{Order, Orders};
 use super::queue::DurableQueue;
 use super::recovery::{self, OpenError, Rebuilding, Report};
 use super::replay::RetainedTicket;
 use super::wall::Wall;
-use super::writer::{Kept, Order, WriteSettings, Writer};
+use super::writer::{Kept, WriteSettings, Writer};
 use crate::retained::{Shelf, topic_of};
 use crate::{
     Journal, MemoryStore, Parked, Progress, Queue, QueueLimits, Recovered, RetainOutcome, Retained,
@@ -67,13 +67,10 @@ pub struct DurableStore {
 /// How changes come to the writer.
 enum Way {
     /// A thread of its own.
-    Thread { orders: Sender<Order>, thread: Mutex<Option<JoinHandle<()>>> },
+    Thread { orders: Arc<Orders>, writer: Arc<Mutex<Writer>>, thread: Mutex<Option<JoinHandle<()>>> },
     /// At once, by whoever makes them: for tests that want every step in its order.
     Inline(Box<Mutex<Writer>>),
 }
-
-/// Transactions that may wait for the writer.
-const ORDERS_MAX: usize = 64 << 10;
 
 impl DurableStore {
     /// Opens a directory and starts the writer's thread.
@@ -98,10 +95,11 @@ impl DurableStore {
         progress: impl FnMut(u64),
     ) -> Result<Self, OpenError> {
         Self::on(medium, settings, progress, Loader::on_thread, |writer| {
-            let (orders, waiting) = crossbeam_channel::bounded(ORDERS_MAX);
+            let (orders, writer) = (Arc::new(Orders::default()), Arc::new(Mutex::new(writer)));
+            let (its_orders, its_writer) = (orders.clone(), writer.clone());
             let thread = std::thread::Builder::new().name("store".to_owned());
-            let thread = thread.spawn(move || writer.run(&waiting))?;
-            Ok(Way::Thread { orders, thread: Mutex::new(Some(thread)) })
+            let thread = thread.spawn(move || Writer::run(&its_writer, &its_orders))?;
+            Ok(Way::Thread { orders, writer, thread: Mutex::new(Some(thread)) })
         })
     }
 
@@ -219,8 +217,12 @@ impl DurableStore {
 
     fn order(&self, order: Order) {
         match &self.way {
-            // A writer that is gone answers nobody, so nothing is acknowledged that it should have stored.
-            Way::Thread { orders, .. } => drop(orders.send(order)),
+            Way::Thread { orders, writer, .. } => {
+                orders.push(order);
+                if orders.has_urgent() {
+                    Writer::store_here(writer, orders);
+                }
+            }
             Way::Inline(writer) => {
                 writer.lock().turn(&mut vec![order]);
             }

@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::live::At;
 use super::medium::{Medium, MediumFile};
+use super::orders::Orders;
 
 /// What is to be safe.
 #[derive(Debug)]
@@ -36,11 +37,11 @@ pub(crate) struct Syncer {
 }
 
 impl Syncer {
-    pub(crate) fn start(medium: Arc<dyn Medium>) -> io::Result<Self> {
+    pub(crate) fn start(medium: Arc<dyn Medium>, orders: Arc<Orders>) -> io::Result<Self> {
         let (requests, waiting) = crossbeam_channel::bounded(1);
         let (done, synced) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new().name("store-sync".to_owned());
-        let thread = thread.spawn(move || serve(&*medium, &waiting, &done))?;
+        let thread = thread.spawn(move || serve(&*medium, &waiting, &done, &orders))?;
         Ok(Self { requests: Some(requests), synced, is_busy: false, thread: Some(thread) })
     }
 
@@ -56,14 +57,11 @@ impl Syncer {
         requests.send(request).expect("the thread lives as long as this");
     }
 
-    /// Where the end of a sync is told; [`take`](Self::take) it.
-    pub(crate) fn synced(&self) -> &Receiver<Synced> {
-        &self.synced
-    }
-
-    /// The end of the sync that is under way has been received.
-    pub(crate) fn end(&mut self) {
+    /// The end of the sync that was under way, if it has come.
+    pub(crate) fn take(&mut self) -> Option<Synced> {
+        let synced = self.synced.try_recv().ok()?;
         self.is_busy = false;
+        Some(synced)
     }
 
     /// Waits for the sync that is under way, if any.
@@ -85,11 +83,12 @@ impl Drop for Syncer {
     }
 }
 
-fn serve(medium: &dyn Medium, requests: &Receiver<Request>, done: &Sender<Synced>) {
+fn serve(medium: &dyn Medium, requests: &Receiver<Request>, done: &Sender<Synced>, orders: &Orders) {
     for Request { file, to, remove } in requests {
         let result = file.sync().and_then(|()| remove.iter().try_for_each(|name| medium.remove(name)));
         if done.send(Synced { to, result }).is_err() {
             return;
         }
+        orders.ring();
     }
 }

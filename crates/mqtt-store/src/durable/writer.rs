@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
 use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
@@ -14,22 +13,12 @@ use super::image::Image;
 use super::live::{At, Spot};
 use super::loader::Loader;
 use super::medium::MediumFile;
+use super::orders::{Closing, Order, Orders};
 use super::record::{Decoder, Record, Unreadable};
 use super::segments::{HEADER_BYTES, Segments, read_frame};
 use super::syncer::{Request, Synced, Syncer};
 use super::wall::Wall;
-use crate::journal::{Progress, Transaction};
-
-/// What comes through the channel.
-#[derive(Debug)]
-pub(crate) enum Order {
-    Store {
-        transaction: Transaction,
-        to: Option<(Arc<Progress>, u64)>,
-    },
-    /// Store all that came before, sync, and end.
-    Close,
-}
+use crate::journal::Progress;
 
 /// How a durable store writes.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +59,8 @@ pub(crate) struct Writer {
     unanswered: Vec<Waiting>,
     /// Whether something is written that no sync is meant to cover.
     unsynced: bool,
+    /// Whether the thread knows that, and so when to sync.
+    told_unsynced: bool,
     /// Whether somebody waits for a sync.
     must_sync: bool,
     synced_at: Option<Instant>,
@@ -120,6 +111,10 @@ enum Needs {
 
 /// Bytes that go out with one write.
 const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Bytes that are written by whoever waits for them.
+const HERE_BYTES_MAX: usize = 4 << 10;
+/// How often somebody looks for more that has come meanwhile.
+const HERE_ROUNDS_MAX: usize = 4;
 /// Bytes of the oldest segment that are looked at after each write, so that nobody waits long.
 const CLEAN_BYTES: u64 = 256 << 10;
 /// After cleaning for some time, so many times as long belong to others.
@@ -148,6 +143,7 @@ impl Writer {
             unwritten: Vec::new(),
             unanswered: Vec::new(),
             unsynced: false,
+            told_unsynced: false,
             must_sync: false,
             synced_at: None,
             syncer: None,
@@ -160,44 +156,74 @@ impl Writer {
         writer
     }
 
-    /// Serves a channel to its end.
-    pub(crate) fn run(mut self, orders: &Receiver<Order>) {
+    /// Carries orders out until the last one.
+    pub(crate) fn run(writer: &Mutex<Self>, orders: &Arc<Orders>) {
+        let _closing = Closing(orders);
+        writer.lock().begin(orders);
         let mut batch = Vec::new();
-        self.is_paced = true;
-        let medium = self.kept.lock().segments.medium();
-        match Syncer::start(medium) {
-            Ok(syncer) => self.syncer = Some(syncer),
-            Err(error) => self.fail(&error),
-        }
         loop {
-            self.wait(orders, &mut batch);
-            let mut bytes = 0;
-            while bytes < BATCH_BYTES_MAX
-                && let Ok(order) = orders.try_recv()
-            {
-                bytes += order.bytes();
-                batch.push(order);
-            }
-            if self.turn(&mut batch) {
+            let patience = writer.lock().patience();
+            orders.wait(patience);
+            let mut writer = writer.lock();
+            writer.take_synced();
+            orders.take(&mut batch, BATCH_BYTES_MAX);
+            if writer.turn(&mut batch) {
+                writer.syncer = None;
                 return;
             }
         }
     }
 
-    /// Waits for something to do.
-    fn wait(&mut self, orders: &Receiver<Order>, batch: &mut Vec<Order>) {
-        let never = crossbeam_channel::never();
-        let synced = self.syncer.as_ref().map_or(&never, Syncer::synced);
-        crossbeam_channel::select! {
-            recv(orders) -> order => batch.push(order.unwrap_or(Order::Close)),
-            recv(synced) -> synced => {
-                if let (Some(syncer), Ok(synced)) = (&mut self.syncer, synced) {
-                    syncer.end();
-                    self.note_synced(synced);
-                }
-            }
-            default(self.patience()) => {}
+    fn begin(&mut self, orders: &Arc<Orders>) {
+        self.is_paced = true;
+        let medium = self.kept.lock().segments.medium();
+        match Syncer::start(medium, orders.clone()) {
+            Ok(syncer) => self.syncer = Some(syncer),
+            Err(error) => self.fail(&error),
         }
+    }
+
+    fn take_synced(&mut self) {
+        if let Some(synced) = self.syncer.as_mut().and_then(Syncer::take) {
+            self.note_synced(synced);
+        }
+    }
+
+    /// Stores what waits on the thread of somebody who waits for it, which is quicker than to call the writer's, if
+    /// that is no more than a short write. The system is not asked for one while it syncs: it might take as long.
+    pub(crate) fn store_here(writer: &Mutex<Self>, orders: &Orders) {
+        for _ in 0..HERE_ROUNDS_MAX {
+            let Some(mut writer) = writer.try_lock() else { return }; // whoever has it looks again
+            if !writer.turn_here(orders) {
+                break;
+            }
+            drop(writer);
+            if !orders.has_urgent() {
+                return;
+            }
+        }
+        orders.ring();
+    }
+
+    fn turn_here(&mut self, orders: &Orders) -> bool {
+        let is_quiet = self.early.is_empty() && self.unwritten.is_empty() && self.cleaning.is_none();
+        let is_busy = self.syncer.as_ref().is_none_or(Syncer::is_busy);
+        if !is_quiet || is_busy || self.health.condition() != Condition::Good {
+            return false;
+        }
+        let mut batch = Vec::new();
+        if self.kept.lock().segments.is_long() || !orders.take_light(&mut batch, HERE_BYTES_MAX) {
+            return false;
+        }
+        let mut done = vec![false; batch.len()];
+        match self.store(&batch, &mut done, &mut false) {
+            Ok(()) => self.answer(),
+            Err(error) => self.fail(&error),
+        }
+        self.loader.retry();
+        let was_told = std::mem::replace(&mut self.told_unsynced, self.unsynced);
+        self.put_off(batch, &done);
+        was_told || !self.unsynced
     }
 
     /// How long to wait for more.
@@ -251,6 +277,7 @@ impl Writer {
             self.fail(&error);
         }
         self.note();
+        self.told_unsynced = self.unsynced;
         closing
     }
 
@@ -558,15 +585,6 @@ impl Needs {
             Self::Write { .. } => false,
             Self::Sync(to) => to <= synced_to,
             Self::Nothing => true,
-        }
-    }
-}
-
-impl Order {
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Store { transaction, .. } => transaction.bytes,
-            Self::Close => 0,
         }
     }
 }

@@ -19,7 +19,7 @@ impl Image {
     /// Appends a record to a frame, unless what it stands for is gone or written already.
     pub(crate) fn write(&mut self, pending: &Pending<'_>, frame: &mut Frame, wall: &Wall) {
         match *pending {
-            Pending::Delta(record) if self.is_there_again(&record) => {}
+            Pending::Delta(record) if self.is_outdated(&record) => {}
             Pending::Delta(record) => frame.append_delta(&record),
             Pending::Body(body) => self.write_body_again(&body, frame),
             Pending::Head(session) => self.write_head(session, frame),
@@ -38,8 +38,9 @@ impl Image {
         }
     }
 
-    /// Whether what a record says the end of has come back in the same write, where its own record says all.
-    fn is_there_again(&self, end: &Record<'_>) -> bool {
+    /// Whether a record says nothing any more: what it says the end of has come back in the same write, where its own
+    /// record says all, or what it tells of has gone.
+    fn is_outdated(&self, end: &Record<'_>) -> bool {
         let session = |session: u64| self.sessions.get(&session);
         match *end {
             Record::Unsubscribe { session: id, filter } => {
@@ -49,6 +50,9 @@ impl Image {
                 session(id).is_some_and(|image| image.received.contains_key(&packet_id))
             }
             Record::Cleared { topic, .. } => self.retained.contains_key(topic),
+            Record::Sent { session: id, place, .. } | Record::Pubrec { session: id, place, .. } => {
+                session(id).is_none_or(|image| image.entries.get(place).is_none())
+            }
             _ => false,
         }
     }

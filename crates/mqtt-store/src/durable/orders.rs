@@ -1,0 +1,186 @@
+//! Transactions on their way to whoever writes: one queue, in order, from which the writer's thread takes, or whoever
+//! writes in its stead because it has nothing to do.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::journal::{Progress, Transaction};
+
+/// What there is to do.
+#[derive(Debug)]
+pub(crate) enum Order {
+    Store {
+        transaction: Transaction,
+        to: Option<(Arc<Progress>, u64)>,
+    },
+    /// Store all that came before, sync, and end.
+    Close,
+}
+
+/// The queue.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    state: Mutex<State>,
+    /// The thread may have something to do.
+    more: Condvar,
+    /// There is room again.
+    room: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Order>,
+    bytes: usize,
+    /// Orders for which somebody waits.
+    urgent: usize,
+    /// Orders that only the thread carries out.
+    heavy: usize,
+    /// Whether the thread is to look even if nothing is urgent.
+    rung: bool,
+    /// Whether anything came since the thread last looked: then it looks again soon, so that it need not be called.
+    stirred: bool,
+    /// Whether the thread would not look for long.
+    dozing: bool,
+    /// Whether nobody writes any more.
+    closed: bool,
+}
+
+/// Orders that may wait; whoever has more waits.
+const ORDERS_MAX: usize = 64 << 10;
+/// So many are not left to others: the thread takes them.
+const PATIENT_MAX: usize = 1024;
+/// The longest that orders wait for which nobody waits.
+const PATIENCE: Duration = Duration::from_millis(10);
+
+impl Order {
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Store { transaction, .. } => transaction.bytes,
+            Self::Close => 0,
+        }
+    }
+
+    /// Whether somebody waits until it is carried out.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Store { transaction, .. } => transaction.is_awaited(),
+            Self::Close => true,
+        }
+    }
+
+    /// Whether it asks for a sync.
+    fn is_heavy(&self) -> bool {
+        match self {
+            Self::Store { transaction, .. } => transaction.synced,
+            Self::Close => true,
+        }
+    }
+}
+
+impl State {
+    fn count(&mut self, order: &Order, change: impl Fn(&mut usize, usize)) {
+        change(&mut self.bytes, order.bytes());
+        change(&mut self.urgent, order.is_urgent().into());
+        change(&mut self.heavy, order.is_heavy().into());
+    }
+
+    fn pop(&mut self) -> Option<Order> {
+        let order = self.waiting.pop_front()?;
+        self.count(&order, |sum, part| *sum -= part);
+        Some(order)
+    }
+}
+
+impl Orders {
+    /// Appends an order, and waits while there are too many. Does not call the thread unless nobody else may come.
+    /// Dropped if nobody writes any more: nobody hears of it then, so nothing is acknowledged that should have been
+    /// stored.
+    pub(crate) fn push(&self, order: Order) {
+        let mut state = self.state.lock();
+        while state.waiting.len() >= ORDERS_MAX && !state.closed {
+            self.more.notify_one();
+            self.room.wait(&mut state);
+        }
+        if state.closed {
+            return;
+        }
+        state.count(&order, |sum, part| *sum += part);
+        state.waiting.push_back(order);
+        state.stirred = true;
+        if state.dozing || state.waiting.len() >= PATIENT_MAX {
+            state.dozing = false;
+            self.more.notify_one();
+        }
+    }
+
+    /// Calls the thread.
+    pub(crate) fn ring(&self) {
+        let mut state = self.state.lock();
+        state.rung = true;
+        (state.dozing, _) = (false, self.more.notify_one());
+    }
+
+    /// Whether somebody waits for an order to be carried out.
+    pub(crate) fn has_urgent(&self) -> bool {
+        self.state.lock().urgent > 0
+    }
+
+    /// Takes all orders, if they are few and none asks for more than a write. Whether it was so.
+    pub(crate) fn take_light(&self, into: &mut Vec<Order>, bytes_max: usize) -> bool {
+        let mut state = self.state.lock();
+        if state.heavy > 0 || state.bytes > bytes_max || state.waiting.len() >= PATIENT_MAX {
+            return false;
+        }
+        (state.bytes, state.urgent) = (0, 0);
+        into.extend(state.waiting.drain(..));
+        true
+    }
+
+    /// Takes orders of about so many bytes.
+    pub(crate) fn take(&self, into: &mut Vec<Order>, bytes_max: usize) {
+        let mut state = self.state.lock();
+        let mut bytes = 0;
+        while bytes < bytes_max
+            && let Some(order) = state.pop()
+        {
+            bytes += order.bytes();
+            into.push(order);
+        }
+        state.rung |= !state.waiting.is_empty();
+        if state.waiting.len() < ORDERS_MAX {
+            self.room.notify_all();
+        }
+    }
+
+    /// Waits until there is something to do, or so long.
+    pub(crate) fn wait(&self, patience: Duration) {
+        let mut state = self.state.lock();
+        let is_called = |state: &State| state.rung || state.urgent > 0 || state.waiting.len() >= PATIENT_MAX;
+        if !is_called(&state) && !patience.is_zero() {
+            let patience = if std::mem::take(&mut state.stirred) { patience.min(PATIENCE) } else { patience };
+            state.dozing = patience > PATIENCE;
+            self.more.wait_for(&mut state, patience);
+            state.dozing = false;
+        }
+        state.rung = false;
+    }
+
+    /// Nobody writes any more.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        *state = State { closed: true, ..State::default() };
+        self.room.notify_all();
+    }
+}
+
+/// Closes the queue when the thread ends, however it does.
+pub(crate) struct Closing<'o>(pub(crate) &'o Orders);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
