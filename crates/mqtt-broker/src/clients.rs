@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Waker;
 use std::time::Instant;
 
-use futures_util::task::AtomicWaker;
 use mqtt_session::{Refusal, Session, WillMessage};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::access::Identity;
+use crate::bell::Bell;
 use crate::connection::{Dialogue, Replays};
 use crate::outbox::Outbox;
 
@@ -85,7 +85,7 @@ pub(crate) struct Handle {
     /// Whose connection it is.
     pub(crate) identity: Option<Arc<Identity>>,
     orders: Mutex<VecDeque<Order>>,
-    waker: AtomicWaker,
+    waker: Bell,
     ordered: AtomicBool,
     /// Whether nobody carries out orders any more.
     closed: AtomicBool,

@@ -3,6 +3,7 @@
 mod access;
 mod alarms;
 mod banning;
+mod bell;
 mod broker;
 mod bucket;
 mod calendar;

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use futures_util::task::AtomicWaker;
 use mqtt_codec::QoS;
 use mqtt_session::{Batch, Delivery, DropReason, Layout};
 use mqtt_store::{Pushed, Queue, QueueLimits, SessionId, Transaction};
 use parking_lot::{Mutex, RwLock};
 
 use crate::access::Identity;
+use crate::bell::Bell;
 
 /// Where the messages for one session wait, whether its client is connected or not.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Outbox {
     own_limits: Option<Box<OutboxLimits>>,
     state: Mutex<State>,
     /// The task of the connection, if there is one.
-    owner: AtomicWaker,
+    owner: Bell,
     /// Whether the owner was told already that something waits.
     announced: AtomicBool,
     /// Whether publishers wait or may soon, so that the owner's progress is of interest. Written under the
@@ -165,7 +165,7 @@ impl Outbox {
                 link: Link::Offline,
                 waiting: Vec::new(),
             }),
-            owner: AtomicWaker::new(),
+            owner: Bell::new(),
             announced: AtomicBool::new(false),
             strained: AtomicBool::new(false),
             online: AtomicBool::new(false),
@@ -397,7 +397,7 @@ impl Outbox {
     /// The connection has ended, the session goes on. Returns the messages that do not wait: those of QoS 0, unless
     /// they are to be queued.
     pub(crate) fn go_offline(&self, limits: &OutboxLimits) -> Vec<(Delivery, DropReason)> {
-        self.owner.take();
+        self.owner.clear();
         self.in_batches.store(NO_BATCHES, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Offline;
@@ -414,7 +414,7 @@ impl Outbox {
 
     /// The session has ended: returns everything that waited. Later pushes are refused.
     pub(crate) fn close(&self) -> Vec<Delivery> {
-        self.owner.take();
+        self.owner.clear();
         self.in_batches.store(NO_BATCHES, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Closed;

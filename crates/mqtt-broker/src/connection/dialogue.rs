@@ -167,7 +167,7 @@ impl Dialogue {
                 let (core, identity) = (&self.core, &self.identity);
                 let publisher = publisher(&mut self.publisher, core, identity, &self.outbox, version);
                 let ticket = publish.ticket();
-                match hooked::publish(core, identity, publisher, &publish, None, now) {
+                match hooked::publish(core, identity, publisher, &publish, now) {
                     Handled::Answered(reason) => self.acknowledge(ticket, reason, out)?,
                     Handled::UnderReview(review) => self.review = Some(review),
                 }

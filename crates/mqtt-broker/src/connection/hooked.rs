@@ -9,7 +9,7 @@ use mqtt_session::{DropReason, InboundPublish, PACKET_BYTES_MAX, Violation};
 
 use super::End;
 use super::dialogue::Dialogue;
-use super::publisher::{Arrived, Publisher};
+use super::publisher::Publisher;
 use super::reviewing::Review;
 use crate::DisconnectCause;
 use crate::access::Identity;
@@ -26,20 +26,19 @@ pub(super) enum Handled {
     UnderReview(Box<Review>),
 }
 
-/// Publishes what the hooks make of a message; one that is `plain` goes on with the publisher's run.
+/// Publishes what the hooks make of a message.
 #[inline]
 pub(super) fn publish(
     core: &Core,
     identity: &Arc<Identity>,
     publisher: &mut Publisher,
     publish: &InboundPublish<'_>,
-    plain: Option<Arrived<'_>>,
     now: Instant,
 ) -> Handled {
     if publisher.mounting.is_some() {
         return publish_mounted(core, identity, publisher, publish, now);
     }
-    publish_whole(core, identity, publisher, publish, plain, now)
+    publish_whole(core, identity, publisher, publish, now)
 }
 
 /// The same for the message of a client below a mountpoint.
@@ -53,7 +52,7 @@ fn publish_mounted(
 ) -> Handled {
     let mut mounting = publisher.mounting.take().expect("the caller has looked");
     let handled = match mounting.mount(publish) {
-        Ok(publish) => publish_whole(core, identity, publisher, &publish, None, now),
+        Ok(publish) => publish_whole(core, identity, publisher, &publish, now),
         Err(unmountable) => {
             publisher.is_unstored = false;
             publisher.refuse(publish, DropReason::PublishNotAuthorized);
@@ -71,7 +70,6 @@ fn publish_whole(
     identity: &Arc<Identity>,
     publisher: &mut Publisher,
     publish: &InboundPublish<'_>,
-    plain: Option<Arrived<'_>>,
     now: Instant,
 ) -> Handled {
     const ASKED: Events = Events::PUBLISH.or(Events::REVIEW_PUBLISH);
@@ -82,10 +80,7 @@ fn publish_whole(
             return publish_ruled(core, identity, publisher, publish, objection, now);
         }
     }
-    let reason = match plain {
-        Some(arrived) => publisher.go_on_with(arrived, publish, now),
-        None => publisher.publish(publish, now),
-    };
+    let reason = publisher.publish(publish, now);
     if core.hooks.wants(Events::PUBLISHED) {
         tell_published(core, identity, publish, reason);
     }
@@ -93,12 +88,18 @@ fn publish_whole(
 }
 
 #[cold]
-fn tell_published(core: &Core, identity: &Identity, publish: &InboundPublish<'_>, reason: ReasonCode) {
+pub(super) fn tell_published(
+    core: &Core,
+    identity: &Identity,
+    publish: &InboundPublish<'_>,
+    reason: ReasonCode,
+) {
     core.hooks.tell(Events::PUBLISHED, |hook| hook.published(identity, publish, reason));
 }
 
+/// The same after the hooks were asked the first time.
 #[cold]
-fn publish_ruled(
+pub(super) fn publish_ruled(
     core: &Core,
     identity: &Arc<Identity>,
     publisher: &mut Publisher,

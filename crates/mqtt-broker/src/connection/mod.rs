@@ -21,7 +21,7 @@ use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -74,6 +74,8 @@ pub(crate) struct Connection {
     link: Link,
     dialogue: Dialogue,
     alarm: Alarm,
+    /// What wakes this task, where others were told.
+    waker: Option<Waker>,
     /// Whether the stream left something in the writer when it was last written to.
     held_up: bool,
 }
@@ -97,6 +99,18 @@ enum End {
     Panicked,
 }
 
+/// What became of an attempt to read.
+enum Input {
+    /// So many bytes came and were dealt with.
+    Handled { bytes: usize },
+    /// Nothing has come; the stream wakes the task when something does.
+    Awaited,
+    /// Nothing may be read now.
+    Barred,
+}
+
+/// What a read of fewer bytes leads to takes no time: the clock need not be asked again.
+const INSTANT_BYTES_MAX: usize = 4 << 10;
 /// Bytes that may wait in the writer before no more deliveries are encoded.
 const WRITE_BYTES_HIGH: usize = 128 << 10;
 /// Bytes of answers that may wait in the writer before nothing more is read from the peer.
@@ -149,7 +163,7 @@ pub(crate) async fn welcome(
         end::close(link, &core).await;
         return None;
     };
-    Some(Box::new(Connection { link, dialogue, alarm: Alarm::default(), held_up: false }))
+    Some(Box::new(Connection { link, dialogue, alarm: Alarm::default(), waker: None, held_up: false }))
 }
 
 fn admit(hook: &dyn Hooks, peer: &Peer) -> Result<(), ReasonCode> {
@@ -183,13 +197,12 @@ impl Connection {
     }
 
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.dialogue.outbox.register(cx.waker());
-        self.dialogue.handle.register(cx.waker());
+        self.register(cx.waker());
+        let mut now = self.dialogue.core.now();
         loop {
-            let now = self.dialogue.core.now();
             // What the peer has sent counts before what others want of it: its DISCONNECT may be among it.
             let answers_from = self.link.writer.position();
-            let read = self.poll_input(cx, now);
+            let input = self.poll_input(cx, now);
             self.dialogue.burst_over(now, answers_from);
             let mut acted = false;
             if self.dialogue.end.is_none()
@@ -214,13 +227,22 @@ impl Connection {
             if let Some(end) = self.dialogue.end.take() {
                 return Poll::Ready(end);
             }
-            if !read && !written && !acted && !self.is_due(now) {
+            let goes_on = match input {
+                Input::Handled { .. } => true,
+                // Writing changes nothing about it: the stream will wake this task.
+                Input::Awaited => acted,
+                // What was written may have been in the way.
+                Input::Barred => acted || written,
+            };
+            if !goes_on && !self.is_due(now) {
                 if std::mem::take(&mut self.dialogue.pausing) {
                     cx.waker().wake_by_ref();
                 }
                 return Poll::Pending;
             }
-            let now = self.dialogue.core.now();
+            if !matches!(input, Input::Handled { bytes: ..INSTANT_BYTES_MAX }) {
+                now = self.dialogue.core.now();
+            }
             if let Some(end) = self.dialogue.expired(now) {
                 return Poll::Ready(end);
             }
@@ -230,32 +252,46 @@ impl Connection {
         }
     }
 
-    /// Reads once and handles what came. Whether to go on.
-    fn poll_input(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+    /// Sees to it that others can wake this task. Its waker hardly ever changes.
+    fn register(&mut self, waker: &Waker) {
+        if self.waker.as_ref().is_some_and(|registered| registered.will_wake(waker)) {
+            return;
+        }
+        self.dialogue.outbox.register(waker);
+        self.dialogue.handle.register(waker);
+        self.waker = Some(waker.clone());
+    }
+
+    /// Reads once and handles what came.
+    fn poll_input(&mut self, cx: &mut Context<'_>, now: Instant) -> Input {
         let Link { stream, reader, writer } = &mut self.link;
         let dialogue = &mut self.dialogue;
         if dialogue.poll_review(cx, now, writer.buffer()).is_pending() || !dialogue.may_read(cx, now) {
             dialogue.protocol.excuse_silence(now);
-            return false;
+            return Input::Barred;
         }
         if writer.pending_bytes() > ANSWER_BYTES_HIGH {
-            return false; // the peer does not read its answers; the writer wakes us when it does
+            return Input::Barred; // the peer does not read its answers; the writer wakes us when it does
         }
         let burst =
             reader.poll_burst(cx, stream, &mut |frame| dialogue.on_frame(frame, now, writer.buffer()));
-        match burst {
-            Poll::Pending => return false,
-            Poll::Ready(Ok(burst)) => dialogue.tally.bytes_received += burst.bytes as u64,
-            Poll::Ready(Err(error)) => dialogue.end_with(match error {
-                ReadError::Malformed(error) => End::Violation(error.into()),
-                ReadError::Io(error) => {
-                    dialogue.core.metrics.count_broken(&dialogue.identity.listener, &error);
-                    End::Lost
-                }
-                ReadError::Closed | ReadError::ClosedMidFrame => End::Lost,
-            }),
-        }
-        dialogue.end.is_none()
+        let bytes = match burst {
+            Poll::Pending => return Input::Awaited,
+            Poll::Ready(Ok(burst)) => burst.bytes,
+            Poll::Ready(Err(error)) => {
+                dialogue.end_with(match error {
+                    ReadError::Malformed(error) => End::Violation(error.into()),
+                    ReadError::Io(error) => {
+                        dialogue.core.metrics.count_broken(&dialogue.identity.listener, &error);
+                        End::Lost
+                    }
+                    ReadError::Closed | ReadError::ClosedMidFrame => End::Lost,
+                });
+                0
+            }
+        };
+        dialogue.tally.bytes_received += bytes as u64;
+        Input::Handled { bytes }
     }
 
     /// Encodes what waits and writes until the stream blocks. Whether anything was encoded or written.
@@ -288,6 +324,7 @@ impl Connection {
             worked |= moved;
             match flushed {
                 Poll::Ready(Ok(())) if moved => {}
+                Poll::Pending if filled => {}
                 Poll::Ready(Err(_)) => {
                     dialogue.end_with(End::Lost);
                     return worked;

@@ -14,6 +14,7 @@ use super::paths::{Path, Paths};
 use super::run::Run;
 use crate::access::Identity;
 use crate::core::{Core, Touched};
+use crate::hooks::{Chain, Objection};
 use crate::index::Route;
 use crate::outbox::Outbox;
 use crate::restrict::source_of;
@@ -107,6 +108,19 @@ impl Publisher {
         same_qos
             && publish.payload.len() <= self.core.settings.limits.payload_bytes_max
             && (!stored || self.core.keeps_now())
+    }
+
+    /// What hooks have against a message on the topic of the run.
+    #[inline]
+    pub(super) fn object(
+        &self,
+        hooks: &Chain,
+        client: &Identity,
+        publish: &PlainPublish<'_>,
+    ) -> Option<Box<Objection>> {
+        let (number, _) = self.run.path_in_batches()?;
+        let topic = TopicName::assume_valid(&*self.paths.path(number).topic);
+        hooks.object(client, &InboundPublish::plain(publish, topic))
     }
 
     /// Adds a message that [may](Self::goes_on_with) join the run.

@@ -11,11 +11,13 @@ use mqtt_topic::TopicName;
 use super::dialogue::Dialogue;
 use super::hooked::{self, Handled};
 use super::publisher::Arrived;
-use crate::hooks::Events;
+use crate::hooks::{Events, Objection};
 
 /// Hooks that want these are told at the places where packets are taken apart.
 const PACKETS: Events = Events::PACKET_RECEIVED.or(Events::ACKNOWLEDGED);
-const PUBLICATIONS: Events = Events::PUBLISH.or(Events::REVIEW_PUBLISH).or(Events::PUBLISHED);
+const PUBLICATIONS: Events = Events::PUBLISH.or(LATER);
+/// What comes after the question that is answered at once.
+const LATER: Events = Events::REVIEW_PUBLISH.or(Events::PUBLISHED);
 
 impl Dialogue {
     /// Handles a packet that is like those before it. `None` if it is not, or if somebody wants to see it: then nothing
@@ -66,29 +68,46 @@ impl Dialogue {
             Err(violation) => return Some(Err(violation)),
         };
         let arrived = Arrived { frame, layout: Layout::of(version) };
-        if self.core.hooks.wants_any(PUBLICATIONS) {
-            return Some(self.ask_and_go_on(arrived, &publish, ticket, now, out));
+        let wanted = self.core.hooks.wanted();
+        if wanted.overlaps(PUBLICATIONS) {
+            let objection = publisher.object(&self.core.hooks, &self.identity, &publish);
+            if objection.is_some() || wanted.overlaps(LATER) {
+                return Some(self.go_on_ruled(arrived, &publish, ticket, objection, now, out));
+            }
         }
         publisher.go_on_with_plain(arrived, &publish, now);
         self.protocol.answer_publish(ticket, ReasonCode::Success, out);
         Some(Ok(()))
     }
 
-    fn ask_and_go_on(
+    /// Goes on with a message of which the hooks have more to say.
+    #[cold]
+    fn go_on_ruled(
         &mut self,
         arrived: Arrived<'_>,
         publish: &PlainPublish<'_>,
         ticket: Ticket,
+        objection: Option<Box<Objection>>,
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Result<(), Violation> {
+        let (core, identity) = (&self.core, &self.identity);
         let publisher = self.publisher.as_mut().expect("it has just been looked at");
         let topic = Arc::clone(publisher.topic_in_batches().expect("it has just been looked at"));
         let publish = InboundPublish::plain(publish, TopicName::assume_valid(&*topic));
-        match hooked::publish(&self.core, &self.identity, publisher, &publish, Some(arrived), now) {
-            Handled::Answered(reason) => self.acknowledge(ticket, reason, out)?,
-            Handled::UnderReview(review) => self.review = Some(review),
-        }
-        Ok(())
+        let reason = if objection.is_some() || core.hooks.wants(Events::REVIEW_PUBLISH) {
+            match hooked::publish_ruled(core, identity, publisher, &publish, objection, now) {
+                Handled::Answered(reason) => reason,
+                Handled::UnderReview(review) => {
+                    self.review = Some(review);
+                    return Ok(());
+                }
+            }
+        } else {
+            let reason = publisher.go_on_with(arrived, &publish, now);
+            hooked::tell_published(core, identity, &publish, reason);
+            reason
+        };
+        self.acknowledge(ticket, reason, out)
     }
 }
