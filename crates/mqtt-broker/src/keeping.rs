@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mqtt_codec::QoS;
 use mqtt_session::WillMessage;
 use mqtt_store::{Condition, Durability, Progress, Recovered, SessionHead, Transaction};
 use mqtt_topic::{TopicFilter, TopicName};
 
 use crate::access::Identity;
 use crate::clients::Away;
-use crate::core::Core;
+use crate::core::{Core, Touched};
 use crate::hooks::{Events, Restored};
-use crate::index::Member;
+use crate::index::{Member, Route};
 use crate::outbox::Outbox;
 use crate::restrict::{identity_of, source_of};
 use crate::timetable::Due;
@@ -35,6 +36,29 @@ impl Core {
         {
             journal.submit(transaction, None);
         }
+    }
+
+    /// Stores what has to be and wakes every owner that was touched. What tells when it is stored as promised, if
+    /// anything is promised at this quality of service.
+    pub(crate) fn settle_for(&self, qos: QoS, touched: &mut Touched) -> Option<Arc<Progress>> {
+        let awaited = qos > QoS::AtMostOnce && touched.transaction.is_awaited();
+        let storing = self.store.journal().filter(|_| awaited).map(|journal| {
+            let progress = Arc::default();
+            journal.submit(&mut touched.transaction, Some((&progress, 1)));
+            progress
+        });
+        self.settle(touched);
+        storing
+    }
+
+    /// Whether what is promised of a message can be kept now.
+    pub(crate) fn can_store(&self, transaction: &Transaction, qos: QoS, retain: bool, route: &Route) -> bool {
+        let leads_to_kept =
+            || !route.groups.is_empty() || route.targets.iter().any(|target| target.outbox.kept.is_some());
+        qos == QoS::AtMostOnce
+            || !transaction.keeps_messages()
+            || self.keeps_now()
+            || !(retain || leads_to_kept())
     }
 
     /// Whether the store keeps what it is given now.

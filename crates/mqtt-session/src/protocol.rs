@@ -139,7 +139,11 @@ impl Protocol {
             mountpoint: None,
             keep_alive: KeepAlive::new(opening.keep_alive_s, now),
             session_expiry_s: opening.session_expiry_s,
-            session_expiry_max_s: policy.session_expiry_max_s,
+            session_expiry_max_s: if opening.session_expiry_changed {
+                opening.session_expiry_s
+            } else {
+                policy.session_expiry_max_s
+            },
             will: opening.will.take().map(Box::new),
             authentication_method: opening.authentication_method.clone(),
         }
@@ -426,7 +430,8 @@ impl Protocol {
             if self.role == Role::Client {
                 return Err(Violation::protocol_error("MQTT-3.14.2-2"));
             }
-            if self.session_expiry_s == 0 && interval_s > 0 {
+            // Who asked for more than was granted may not know it.
+            if self.session_expiry_s == 0 && interval_s > 0 && self.session_expiry_max_s > 0 {
                 return Err(Violation::protocol_error("3.14.2.2.2"));
             }
             self.session_expiry_s = interval_s.min(self.session_expiry_max_s);

@@ -252,11 +252,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
                 client_id = &*identity.client_id,
                 "client refused: another user has this identifier"
             );
-            let reason = ReasonCode::ClientIdentifierNotValid;
-            core.metrics.reasons.add(Refused::Connect, reason);
-            let refusal = reason.into();
-            let bytes_max = opening.theirs.maximum_packet_size_bytes;
-            write_refusal(opening.version, &refusal, bytes_max, link.writer.buffer());
+            refuse(core, link, &opening, ReasonCode::ClientIdentifierNotValid);
             return None;
         }
     };
@@ -264,22 +260,18 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         will.serial = core.index.new_key();
     }
     let session_present = kept.is_some(); // [MQTT-3.2.2-2], [MQTT-3.2.2-3]
-    let lasts = opening.session_expiry_s > 0;
-    let kept = match kept {
-        Some(kept) => kept,
-        None => match new_session(core, &identity.client_id, lasts, opening.will.as_ref()) {
-            Ok(new) => new,
-            Err(error) => {
-                tracing::error!(client_id = &*identity.client_id, %error, "no session can be opened");
-                core.clients.release(&identity.client_id, &handle);
-                let reason = ReasonCode::ServerUnavailable;
-                core.metrics.reasons.add(Refused::Connect, reason);
-                let refusal = reason.into();
-                let bytes_max = opening.theirs.maximum_packet_size_bytes;
-                write_refusal(opening.version, &refusal, bytes_max, link.writer.buffer());
-                return None;
-            }
-        },
+    let begun = kept.map_or_else(|| begin_session(core, &identity.client_id, &mut opening), Ok);
+    let kept = match begun {
+        Ok(kept) => kept,
+        Err(reason) => {
+            tracing::error!(
+                client_id = &*identity.client_id,
+                "client refused: no session can be kept for it"
+            );
+            core.clients.release(&identity.client_id, &handle);
+            refuse(core, link, &opening, reason);
+            return None;
+        }
     };
     let out = link.writer.buffer();
     let answered_from = out.len();
@@ -347,6 +339,25 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
         dialogue.handle.order(Order::ShutDown); // the shutdown may have missed this newcomer
     }
     Some(dialogue)
+}
+
+fn refuse(core: &Core, link: &mut Link, opening: &Opening, reason: ReasonCode) {
+    core.metrics.reasons.add(Refused::Connect, reason);
+    let bytes_max = opening.theirs.maximum_packet_size_bytes;
+    write_refusal(opening.version, &reason.into(), bytes_max, link.writer.buffer());
+}
+
+/// A session for a client that has none, or none that it wants. While nothing can be stored it ends with its
+/// connection, whatever was asked for, and the CONNACK says so; before MQTT 5 it could not, so the client is refused.
+fn begin_session(core: &Core, client_id: &Arc<str>, opening: &mut Opening) -> Result<HandedOver, ReasonCode> {
+    if opening.session_expiry_s > 0 && !core.keeps_now() {
+        if opening.version < Version::V5 {
+            return Err(ReasonCode::ServerUnavailable);
+        }
+        (opening.session_expiry_s, opening.session_expiry_changed) = (0, true);
+    }
+    let begun = new_session(core, client_id, opening.session_expiry_s > 0, opening.will.as_ref());
+    begun.map_err(|_| ReasonCode::ServerUnavailable)
 }
 
 /// Which batches suit a client. What is above QoS 0 for a session that a durable store keeps goes through its queue,

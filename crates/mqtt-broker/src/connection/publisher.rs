@@ -15,7 +15,6 @@ use super::run::Run;
 use crate::access::Identity;
 use crate::core::{Core, Touched};
 use crate::hooks::{Chain, Objection};
-use crate::index::Route;
 use crate::outbox::Outbox;
 use crate::restrict::source_of;
 
@@ -74,7 +73,7 @@ impl Publisher {
         let transaction = &mut self.touched.transaction;
         transaction.set_durability(path.durability);
         let able = !transaction.keeps_messages() || self.core.keeps_now();
-        if !able && publish.qos > QoS::AtMostOnce && (publish.retain || leads_to_kept(&path.route)) {
+        if !able && !self.core.can_store(transaction, publish.qos, publish.retain, &path.route) {
             self.is_unstored = true;
             return ReasonCode::QuotaExceeded; // what cannot be stored is not acknowledged
         }
@@ -252,11 +251,6 @@ pub(super) fn publisher<'a>(
         let refusals_are_heard = version == Version::V5;
         Box::new(Publisher::new(core.clone(), identity.clone(), outbox.key, refusals_are_heard))
     })
-}
-
-/// Whether a session that outlives its connections may get it.
-fn leads_to_kept(route: &Route) -> bool {
-    !route.groups.is_empty() || route.targets.iter().any(|target| target.outbox.kept.is_some())
 }
 
 /// What a publisher above QoS 0 is told when nobody subscribed (section 3.4.2.1).

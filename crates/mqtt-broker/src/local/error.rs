@@ -17,6 +17,9 @@ pub enum LocalError {
     TooLarge,
     /// The broker, its access rules or a hook refused, with the reason that a connected client would be told.
     Refused(ReasonCode),
+    /// The disk failed before the message was stored: those who are there may have got it, but it may end with the
+    /// process.
+    NotStored,
     /// No response came in time.
     TimedOut,
     /// The broker has stopped.
@@ -31,6 +34,7 @@ impl fmt::Display for LocalError {
             Self::InvalidOptions => f.write_str("options that no subscription can have"),
             Self::TooLarge => f.write_str("larger than a packet can be"),
             Self::Refused(reason) => write!(f, "refused: {reason}"),
+            Self::NotStored => f.write_str("the store has failed: the message may not outlive the broker"),
             Self::TimedOut => f.write_str("no response in time"),
             Self::Stopped => f.write_str("the broker has stopped"),
         }

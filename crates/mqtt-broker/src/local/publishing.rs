@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use mqtt_codec::{QoS, ReasonCode};
 use mqtt_session::{DropReason, InboundPublish, Message, PACKET_BYTES_MAX};
+use mqtt_store::Progress;
 use mqtt_topic::TopicName;
 
 use super::{LocalClient, LocalError, Publication, Published, Shared};
@@ -21,7 +22,9 @@ use crate::outbox::Outbox;
 const PACKET_OVERHEAD_BYTES: usize = 5 + 2 + 2 + 4;
 
 impl LocalClient {
-    /// Publishes a message. When this returns, it is in the queue of every session that it belongs to.
+    /// Publishes a message. When this returns, it is in the queue of every session that it belongs to. Above QoS 0
+    /// with a durable store, it is stored by then as the [durability](crate::DurabilityRules) of its topic promises it:
+    /// this waits for the disk, also for one that is full until there is room.
     ///
     /// Waits, as a connected client would, while a receiver that it went to is over its budget, for
     /// [`Limits::stall_timeout`](crate::Limits::stall_timeout) at most. A task that itself has to empty such a
@@ -29,7 +32,7 @@ impl LocalClient {
     ///
     /// # Errors
     /// The topic is none, the message is too large or refused (access, a hook, no room for retained messages), or
-    /// the broker has stopped. Nobody gets it then.
+    /// the broker has stopped. Nobody gets it then. Or it could not be stored any more, see [`LocalError::NotStored`].
     pub async fn publish(&self, publication: Publication) -> Result<Published, LocalError> {
         let shared = &self.shared;
         let Some(mut asked) = shared.ask(&publication)? else { return Ok(SWALLOWED) };
@@ -37,13 +40,16 @@ impl LocalClient {
             let Some(reviewed) = shared.review(asked.into_owned()).await? else { return Ok(SWALLOWED) };
             asked = Cow::Owned(reviewed);
         }
-        let (published, congested) = shared.publish(&asked)?;
+        let Routed { published, congested, storing } = shared.publish(&asked)?;
         wait_for_room(&shared.core, congested).await;
+        if let Some(storing) = storing {
+            stored(&storing).await?;
+        }
         Ok(published)
     }
 
-    /// Publishes without waiting for slow receivers: what they have no room for is dropped and counted. Hooks that take
-    /// their time ([`Hooks::review_publish`](crate::Hooks::review_publish)) have to answer at once.
+    /// Publishes without waiting for slow receivers: what they have no room for is dropped and counted. Nor is the disk
+    /// waited for: a kill at this moment may lose the message. Hooks that take their time ([`Hooks::review_publish`](crate::Hooks::review_publish)) have to answer at once.
     ///
     /// # Errors
     /// As [`publish`](Self::publish), and [`ReasonCode::ImplementationSpecificError`] if a hook did not answer at once.
@@ -56,12 +62,18 @@ impl LocalClient {
             let Some(reviewed) = reviewed.unwrap_or(late)? else { return Ok(SWALLOWED) };
             asked = Cow::Owned(reviewed);
         }
-        shared.publish(&asked).map(|(published, _)| published)
+        shared.publish(&asked).map(|routed| routed.published)
     }
 }
 
-/// What became of a publication, and the receivers that have no room for more.
-type Outcome = Result<(Published, Vec<Arc<Outbox>>), LocalError>;
+/// What became of a publication.
+struct Routed {
+    published: Published,
+    /// Receivers that have no room for more.
+    congested: Vec<Arc<Outbox>>,
+    /// Tells when it is stored, if it has to be.
+    storing: Option<Arc<Progress>>,
+}
 
 /// A hook took it.
 const SWALLOWED: Published = Published { reason: ReasonCode::Success, matched: false };
@@ -100,7 +112,7 @@ impl Shared {
         Ok(InboundPublish::without_packet(topic, *qos, *retain, payload, properties, now))
     }
 
-    fn publish(&self, publication: &Publication) -> Outcome {
+    fn publish(&self, publication: &Publication) -> Result<Routed, LocalError> {
         let publish = self.inbound(publication)?;
         if let Some(Err(_)) = publish.properties.response_topic().map(TopicName::parse) {
             return Err(LocalError::InvalidTopic);
@@ -116,7 +128,7 @@ impl Shared {
         let outcome = self.route(&publish.message(self.key), publish.qos, publish.retain);
         if self.is_hooked(Events::PUBLISHED) {
             let reason = match &outcome {
-                Ok((published, _)) => published.reason,
+                Ok(routed) => routed.published.reason,
                 Err(_) => ReasonCode::QuotaExceeded,
             };
             let tell = |hook: &dyn Hooks| hook.published(&self.identity, &publish, reason);
@@ -146,22 +158,41 @@ impl Shared {
         }
     }
 
-    fn route(&self, message: &Message, qos: QoS, retain: bool) -> Outcome {
+    fn route(&self, message: &Message, qos: QoS, retain: bool) -> Result<Routed, LocalError> {
         let core = &self.core;
         let mut touched = core.touched_by(message.topic());
-        if retain
-            && core.retain(message, qos, &self.identity.client_id, None, &mut touched.transaction).is_err()
+        let route = core.route(TopicName::assume_valid(message.topic()), self.key);
+        if !core.can_store(&touched.transaction, qos, retain, &route)
+            || retain
+                && core
+                    .retain(message, qos, &self.identity.client_id, None, &mut touched.transaction)
+                    .is_err()
         {
             return Err(LocalError::Refused(ReasonCode::QuotaExceeded));
         }
         core.tell_peers(message, qos, retain);
-        let route = core.route(TopicName::assume_valid(message.topic()), self.key);
         let routed = core.deliver(&route, message, qos, retain, core.now(), &mut touched);
-        core.settle(&mut touched);
+        let storing = core.settle_for(qos, &mut touched);
         let nobody = qos > QoS::AtMostOnce && !routed.matched && !retain && core.peers.is_none();
         let reason = if nobody { ReasonCode::NoMatchingSubscribers } else { ReasonCode::Success };
-        Ok((Published { reason, matched: routed.matched }, touched.congested))
+        let published = Published { reason, matched: routed.matched };
+        Ok(Routed { published, congested: touched.congested, storing })
     }
+}
+
+/// Waits until a message is stored.
+async fn stored(storing: &Progress) -> Result<(), LocalError> {
+    poll_fn(|cx| {
+        storing.register(cx.waker());
+        if storing.done() > 0 {
+            Poll::Ready(Ok(()))
+        } else if storing.has_failed() {
+            Poll::Ready(Err(LocalError::NotStored))
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 /// Waits until every one of these has room, is gone, or counts as stalled.

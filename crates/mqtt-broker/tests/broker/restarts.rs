@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqtt_broker::{Broker, Settings};
+use mqtt_broker::{Broker, LocalError, Publication, Settings};
 use mqtt_codec::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mqtt_codec::{Packet, ReasonCode, Version};
 use mqtt_session::DropReason;
@@ -313,6 +313,113 @@ async fn a_will_on_a_topic_in_memory_ends_with_the_process() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_local_publication_returns_when_it_is_stored() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    drop(subscriber(&house).await);
+    settle().await;
+    let local = house.broker.local();
+    local.publish(Publication::new("t", "kept").qos(AtLeastOnce)).await.expect("the medium is good");
+    local.publish(Publication::new("r", "stands").qos(ExactlyOnce).retain()).await.expect("it is");
+    let (house, _) = killed(&medium).await;
+    assert_eq!(returned(&house).await.1, ["kept"]);
+    let mut reader = house.v5("reader").await;
+    reader.subscribe("r", AtMostOnce).await;
+    reader.receive_text("stands").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_publication_on_a_topic_that_is_acked_is_on_the_disk_when_it_returns() {
+    for (durability, survives) in [(Durability::Acked, true), (Durability::Periodic, false)] {
+        let medium = SimulatedMedium::new();
+        let house = on(&medium, |settings| settings.durability.default = durability).await;
+        drop(subscriber(&house).await);
+        settle().await;
+        let first = on(&medium.after_kill(), |_| ()).await; // all before is synced by a start
+        drop(first);
+        let left = medium.after_kill();
+        let house = on(&left, |settings| settings.durability.default = durability).await;
+        let local = house.broker.local();
+        local.publish(Publication::new("t", "kept").qos(AtLeastOnce)).await.expect("the medium is good");
+        let house = on(&left.after_power_failure(0, false), |_| ()).await;
+        assert_eq!(returned(&house).await.1 == ["kept"], survives, "{durability:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_publication_waits_for_room_on_the_disk_and_later_ones_are_refused() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    drop(subscriber(&house).await);
+    settle().await;
+    medium.set_faults(Faults { room_bytes: Some(0), ..Faults::default() });
+    let local = house.broker.local();
+    let publication = || Publication::new("t", "waits").qos(AtLeastOnce);
+    let waiting = tokio::spawn(async move { local.publish(publication()).await });
+    sleep(Duration::from_secs(1)).await;
+    assert!(!waiting.is_finished());
+    let local = house.broker.local();
+    let refused = Err(LocalError::Refused(ReasonCode::QuotaExceeded));
+    assert_eq!(local.publish(publication()).await, refused);
+    assert_eq!(local.publish_now(publication()), refused);
+    assert!(local.publish(Publication::new("elsewhere", "x").qos(AtLeastOnce)).await.is_ok());
+    assert!(local.publish(Publication::new("t", "x")).await.is_ok());
+    medium.set_faults(Faults::default());
+    drop(house.connect(lasting("subscriber")).await); // whatever is written next brings the rest along
+    waiting.await.expect("no panic").expect("there is room");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_local_publication_tells_that_the_disk_has_failed() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |settings| settings.durability.default = Durability::Acked).await;
+    drop(subscriber(&house).await);
+    settle().await;
+    medium.set_faults(Faults { sync_fails: true, ..Faults::default() });
+    let local = house.broker.local();
+    let publication = || Publication::new("t", "lost").qos(AtLeastOnce);
+    assert_eq!(local.publish(publication()).await, Err(LocalError::NotStored));
+    assert_eq!(local.publish(publication()).await, Err(LocalError::Refused(ReasonCode::QuotaExceeded)));
+}
+
+/// CONNACK promises nothing that will not be there after the next start.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_begins_while_nothing_can_be_stored_is_not_promised_to_last() {
+    let full = Faults { room_bytes: Some(0), ..Faults::default() };
+    for faults in [full, Faults { write_fails: true, ..Faults::default() }] {
+        let medium = SimulatedMedium::new();
+        let house = on(&medium, |_| ()).await;
+        drop(subscriber(&house).await);
+        settle().await;
+        medium.set_faults(faults);
+        house.open("first").send(lasting("first")).await; // whom the disk fails
+        settle().await;
+        let mut peer = house.open("new");
+        let connack = peer.connect(lasting("new")).await;
+        let granted_s = connack.properties().session_expiry_interval_s();
+        assert_eq!((connack.session_present, granted_s), (false, Some(0)));
+        peer.subscribe("t/new", AtLeastOnce).await;
+        let mut publisher = house.v5("publisher").await;
+        publisher.publish(publish("t/new").payload("in memory")).await;
+        peer.receive_text("in memory").await;
+        // Who asks for more in the end has not broken a rule, and gets none.
+        peer.send(disconnect(ReasonCode::Success).session_expiry_s(100)).await;
+        peer.expect_closed().await;
+        assert!(!house.open("again").connect(lasting("new")).await.session_present);
+        let mut old = house.open("old");
+        old.send(connect("old").version(Version::V3_1_1).clean(false)).await;
+        assert_eq!(old.expect_connack().await.reason, ReasonCode::ServerUnavailable);
+        old.expect_closed().await;
+        house.connect(connect("old").version(Version::V3_1_1)).await.ping().await;
+        // One that was stored before is there, and stays.
+        assert!(house.open("back").connect(lasting("subscriber")).await.session_present);
+        let (house, _) = killed(&medium).await;
+        assert!(house.open("back").connect(lasting("subscriber")).await.session_present);
+        assert!(!house.open("new").connect(lasting("new")).await.session_present);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn topics_in_memory_are_not_kept() {
     let medium = SimulatedMedium::new();
     let rule = mqtt_topic::TopicFilter::parse("t/volatile/#").expect("a filter").to_boxed();
@@ -426,7 +533,7 @@ async fn nothing_is_acknowledged_on_a_full_medium_and_the_rest_is_served() {
     second.publish(publish("live").payload("served").qos1(2)).await;
     online.receive_text("served").await;
     medium.set_faults(Faults::default());
-    drop(house.connect(lasting("another")).await); // whatever is written next brings the rest along
+    drop(house.connect(lasting("subscriber")).await); // whatever is written next brings the rest along
     second.publish(publish("t").payload("again").qos1(3)).await;
     publisher.expect_puback(1).await;
     assert_eq!(returned(&house).await.1, ["waits", "again"]);

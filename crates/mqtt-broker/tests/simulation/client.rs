@@ -127,9 +127,7 @@ impl Client {
             self.is_doubtful |= clean || self.session.is_none();
             return None;
         }
-        if !self.lasts
-            && let Some(session) = self.session.take()
-        {
+        if let Some(session) = self.session.take_if(|session| !model.sessions[*session].lasts) {
             model.end_session(session);
         }
         will.filter(|_| was_open && end != End::Disconnect)
@@ -238,7 +236,8 @@ impl Client {
     async fn take(&mut self, packet: &Packet<'_>, model: &mut Model) {
         match packet {
             Packet::Connack(connack) if connack.reason == ReasonCode::Success => {
-                self.admitted(connack.session_present, model).await;
+                let lasts = self.lasts && connack.properties.session_expiry_interval_s() != Some(0);
+                self.admitted(connack.session_present, lasts, model).await;
             }
             Packet::Publish(message) => {
                 let id = message.packet_id.map_or(0, |id| id.get());
@@ -285,7 +284,7 @@ impl Client {
         self.owed.push_back(packet.to_wire(Version::V5));
     }
 
-    async fn admitted(&mut self, present: bool, model: &mut Model) {
+    async fn admitted(&mut self, present: bool, lasts: bool, model: &mut Model) {
         let clean = self.connecting.take().unwrap_or(false);
         let expected = self.session.is_some() && !clean;
         if present != expected {
@@ -295,7 +294,7 @@ impl Client {
         self.is_doubtful = false;
         if !present {
             self.session.take().into_iter().for_each(|session| model.end_session(session));
-            self.session = Some(model.begin_session(self.lasts));
+            self.session = Some(model.begin_session(lasts));
             self.outgoing.clear();
             self.incoming.clear();
             return;

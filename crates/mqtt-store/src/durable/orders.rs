@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::health::{Condition, Health};
 use crate::journal::{Progress, Transaction};
 
 /// What there is to do.
@@ -63,6 +64,14 @@ impl Order {
         }
     }
 
+    /// Tells whoever waits for it that it will never be stored.
+    pub(crate) fn fail(&self) {
+        if let Self::Store { to: Some((to, 1..)), .. } = self {
+            to.fail();
+            to.wake();
+        }
+    }
+
     /// Whether somebody waits until it is carried out.
     fn is_urgent(&self) -> bool {
         match self {
@@ -96,8 +105,7 @@ impl State {
 
 impl Orders {
     /// Appends an order, and waits while there are too many. Does not call the thread unless nobody else may come.
-    /// Dropped if nobody writes any more: nobody hears of it then, so nothing is acknowledged that should have been
-    /// stored.
+    /// If nobody writes any more, whoever waits for it is told that it will not be stored.
     pub(crate) fn push(&self, order: Order) {
         let mut state = self.state.lock();
         while state.waiting.len() >= ORDERS_MAX && !state.closed {
@@ -105,7 +113,8 @@ impl Orders {
             self.room.wait(&mut state);
         }
         if state.closed {
-            return;
+            drop(state);
+            return order.fail();
         }
         state.count(&order, |sum, part| *sum += part);
         state.waiting.push_back(order);
@@ -171,16 +180,55 @@ impl Orders {
     /// Nobody writes any more.
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
-        *state = State { closed: true, ..State::default() };
+        let rest = std::mem::replace(&mut *state, State { closed: true, ..State::default() });
         self.room.notify_all();
+        drop(state);
+        rest.waiting.iter().for_each(Order::fail);
     }
 }
 
 /// Closes the queue when the thread ends, however it does.
-pub(crate) struct Closing<'o>(pub(crate) &'o Orders);
+pub(crate) struct Closing<'o> {
+    pub(crate) orders: &'o Orders,
+    pub(crate) health: Arc<Health>,
+}
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        self.0.close();
+        if std::thread::panicking() {
+            self.health.become_(Condition::Failed, Some("the thread that writes has panicked"));
+        }
+        self.orders.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(to: &Arc<Progress>) -> Order {
+        Order::Store { transaction: Transaction::default(), to: Some((to.clone(), 1)) }
+    }
+
+    #[test]
+    fn whoever_comes_before_or_after_the_end_of_the_writer_is_told_that_nothing_is_stored() {
+        let orders = Orders::default();
+        let (before, after) = (Arc::default(), Arc::default());
+        orders.push(order(&before));
+        drop(Closing { orders: &orders, health: Arc::default() });
+        orders.push(order(&after));
+        assert!(before.has_failed() && after.has_failed());
+    }
+
+    #[test]
+    fn a_writer_that_panics_leaves_a_store_that_has_failed() {
+        let health = Arc::new(Health::default());
+        let closed = health.clone();
+        let thread = std::thread::spawn(move || {
+            let _closing = Closing { orders: &Orders::default(), health: closed };
+            std::panic::resume_unwind(Box::new("a mistake"));
+        });
+        assert!(thread.join().is_err());
+        assert_eq!(health.condition(), Condition::Failed);
     }
 }

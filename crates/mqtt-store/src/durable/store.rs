@@ -189,6 +189,13 @@ impl DurableStore {
         }
     }
 
+    /// Has what could not be written tried again, which a thread does by itself. Nothing for a store with a thread.
+    pub fn retry(&self) {
+        if let Way::Inline(writer) = &self.way {
+            writer.lock().turn(&mut Vec::new());
+        }
+    }
+
     /// Bytes of all segments now.
     #[must_use]
     pub fn len_bytes(&self) -> u64 {

@@ -158,7 +158,7 @@ impl Writer {
 
     /// Carries orders out until the last one.
     pub(crate) fn run(writer: &Mutex<Self>, orders: &Arc<Orders>) {
-        let _closing = Closing(orders);
+        let _closing = Closing { orders, health: writer.lock().health.clone() };
         writer.lock().begin(orders);
         let mut batch = Vec::new();
         loop {
@@ -453,12 +453,7 @@ impl Writer {
     }
 
     fn give_up(&mut self, orders: Vec<Order>) {
-        for order in &orders {
-            if let Order::Store { to: Some((to, 1..)), .. } = order {
-                to.fail();
-                to.wake();
-            }
-        }
+        orders.iter().for_each(Order::fail);
         self.release(orders);
     }
 
