@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod exit;
 mod logging;
+mod open_files;
 mod output;
 mod pubsub;
 mod serve;

@@ -9,13 +9,13 @@ use mqtt_broker::Broker;
 use mqtt_store::Store;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::access::{self, Guard};
 use crate::cli::{self, ServeArguments};
 use crate::config::{self, Configuration};
 use crate::exit::Failure;
-use crate::{activation, logging, output, service, storage};
+use crate::{activation, logging, open_files, output, service, storage};
 
 /// Runs the broker until a signal ends it.
 ///
@@ -34,20 +34,12 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     activation::hand_over(&mut configuration.listeners)?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     let guard = Arc::new(Guard::new(&configuration.access, loaded).map_err(Failure::failed)?);
-    raise_open_files_limit();
+    open_files::make_room(&mut configuration.settings.limits.connections_max);
     let runtime = runtime(configuration.worker_threads).map_err(Failure::failed)?;
     let ended = runtime.block_on(serve(configuration, guard, arguments));
     // Whatever a second signal left unfinished is not waited for.
     runtime.shutdown_background();
     ended
-}
-
-/// Each connection is an open file, and the usual soft limit of 1,024 is there for programs of another kind.
-fn raise_open_files_limit() {
-    match rlimit::increase_nofile_limit(u64::MAX) {
-        Ok(limit) => debug!(limit, "open files"),
-        Err(error) => warn!(%error, "the limit on open files could not be raised"),
-    }
 }
 
 fn runtime(worker_threads: usize) -> io::Result<Runtime> {

@@ -194,9 +194,7 @@ impl Builder {
         if let Some(interval) = core.settings.sys.interval {
             tasks.push(tokio::spawn(sys::publish_regularly(core.clone(), interval)));
         }
-        if let Some(interval) = core.settings.certificate_check_interval {
-            tasks.push(tokio::spawn(watch_certificates(core.clone(), interval)));
-        }
+        tasks.push(tokio::spawn(watch_certificates(core.clone(), core.settings.certificate_check_interval)));
         for listening in bound {
             tasks.push(tokio::spawn(listening.accept(core.clone(), open.clone())));
         }
@@ -370,7 +368,7 @@ impl Broker {
     /// # Errors
     /// Each listener's files that could not be used.
     pub async fn reload_certificates(&self) -> Result<(), Vec<io::Error>> {
-        let errors = self.core.certificates.reload(true).await;
+        let errors = self.core.reload_certificates(true).await;
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 

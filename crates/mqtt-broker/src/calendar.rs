@@ -1,7 +1,7 @@
 //! The time of day, as far as it outlives the process.
 
 use core::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Tells milliseconds since 1970.
 pub(crate) struct Calendar(Box<dyn Fn() -> u64 + Send + Sync>);
@@ -13,6 +13,10 @@ impl Calendar {
 
     pub(crate) fn unix_ms(&self) -> u64 {
         (self.0)()
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.unix_ms())
     }
 }
 

@@ -5,55 +5,81 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use mqtt_transport::{CertificateExpiry, Reloaded, TlsServer};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use parking_lot::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
 
 use crate::core::Core;
 
 /// The TLS sides of all listeners that have one.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Certificates(Arc<[Arc<TlsServer>]>);
+pub(crate) struct Certificates {
+    servers: Arc<[Arc<TlsServer>]>,
+    warnings: Arc<Mutex<Warnings>>,
+}
 
 /// How long before its end a certificate is worth a warning.
 const WARNING_BEFORE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
-/// Time between two warnings.
+/// Time between two warnings of one certificate.
 const WARNING_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Time between two looks at the calendar where files are not looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// Of which certificates the log was told, and when. No more than there are.
+#[derive(Debug, Default)]
+struct Warnings(Vec<(CertificateExpiry, SystemTime)>);
+
+impl Warnings {
+    /// Those to tell of now: each that ends soon once a day, and one that has taken the place of another at once.
+    fn due(&mut self, expiries: Vec<CertificateExpiry>, now: SystemTime) -> Vec<CertificateExpiry> {
+        let is_recent = |at: SystemTime| now.duration_since(at).is_ok_and(|since| since < WARNING_INTERVAL);
+        self.0.retain(|(certificate, at)| is_recent(*at) && expiries.contains(certificate));
+        let is_new = |certificate: &CertificateExpiry| self.0.iter().all(|(told, _)| told != certificate);
+        let due: Vec<_> = expiries.into_iter().filter(|it| ends_soon(it, now) && is_new(it)).collect();
+        self.0.extend(due.iter().map(|certificate| (certificate.clone(), now)));
+        due
+    }
+}
+
+/// Also true where the end is over, or cannot be told.
+fn ends_soon(certificate: &CertificateExpiry, now: SystemTime) -> bool {
+    let left = certificate.at.map(|at| at.duration_since(now));
+    !matches!(left, Some(Ok(left)) if left > WARNING_BEFORE)
+}
+
+/// What looking at the files of all listeners led to.
+#[derive(Debug, Default)]
+struct Look {
+    renewed: u64,
+    errors: Vec<io::Error>,
+}
 
 impl Certificates {
     pub(crate) fn new(servers: impl Iterator<Item = Arc<TlsServer>>) -> Self {
-        Self(servers.collect())
+        Self { servers: servers.collect(), warnings: Arc::default() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.servers.is_empty()
     }
 
     /// How long each is good, listener by listener.
     pub(crate) fn expiries(&self) -> Vec<CertificateExpiry> {
-        self.0.iter().flat_map(|server| server.expiries()).collect()
+        self.servers.iter().flat_map(|server| server.expiries()).collect()
     }
 
-    /// Reads files again, all or only those that have changed. What went wrong, listener by listener.
-    pub(crate) async fn reload(&self, all: bool) -> Vec<io::Error> {
-        let servers = self.0.clone();
-        let work = tokio::task::spawn_blocking(move || {
-            let reload = |server: &Arc<TlsServer>| match if all {
-                server.reload()
-            } else {
-                server.reload_if_changed()
-            } {
-                Ok(Reloaded::Unchanged) => None,
-                Ok(Reloaded::Renewed) => {
-                    tracing::info!(files = ?server.expiries(), "certificates read again");
-                    None
-                }
-                Err(error) => Some(error),
-            };
-            servers.iter().filter_map(reload).collect()
-        });
-        work.await.unwrap_or_else(|error| vec![io::Error::other(error)])
+    /// Reads files again, all or only those that have changed.
+    async fn look(&self, all: bool) -> Look {
+        let servers = self.servers.clone();
+        let look = move || servers.iter().fold(Look::default(), |look, server| look.at(server, all));
+        let look = tokio::task::spawn_blocking(look).await;
+        look.unwrap_or_else(|error| Look { renewed: 0, errors: vec![io::Error::other(error)] })
     }
 
     fn warn(&self, now: SystemTime) {
-        for certificate in self.expiries() {
+        let due = self.warnings.lock().due(self.expiries(), now);
+        for certificate in due {
             let file = certificate.file.display();
             match certificate.at.map(|at| at.duration_since(now)) {
-                Some(Ok(left)) if left > WARNING_BEFORE => {}
                 Some(Ok(left)) => {
                     tracing::warn!(%file, days_left = left.as_secs() / 86_400, "a certificate ends soon");
                 }
@@ -64,28 +90,56 @@ impl Certificates {
     }
 }
 
-/// Seconds that a certificate is still good, 0 if it is not; `None` if that cannot be told.
-pub(crate) fn seconds_left(certificate: &CertificateExpiry) -> Option<u64> {
-    Some(certificate.at?.duration_since(SystemTime::now()).unwrap_or_default().as_secs())
+impl Look {
+    fn at(mut self, server: &Arc<TlsServer>, all: bool) -> Self {
+        match if all { server.reload() } else { server.reload_if_changed() } {
+            Ok(Reloaded::Unchanged) => {}
+            Ok(Reloaded::Renewed) => {
+                tracing::info!(files = ?server.expiries(), "certificates read again");
+                self.renewed += 1;
+            }
+            Err(error) => self.errors.push(error),
+        }
+        self
+    }
 }
 
-/// Looks at the files regularly until the broker stops.
-pub(crate) async fn watch_certificates(core: Arc<Core>, every: Duration) {
-    let certificates = core.certificates.clone();
-    if certificates.0.is_empty() {
+impl Core {
+    /// Reads the files of encrypted listeners again, all or only those that have changed, and warns of certificates that
+    /// end soon. What went wrong, listener by listener.
+    pub(crate) async fn reload_certificates(&self, all: bool) -> Vec<io::Error> {
+        let Look { renewed, errors } = self.certificates.look(all).await;
+        self.metrics.certificate_reloads.add(renewed);
+        self.metrics.certificate_reloads_failed.add(errors.len() as u64);
+        self.warn_of_certificates();
+        errors
+    }
+
+    fn warn_of_certificates(&self) {
+        self.certificates.warn(self.calendar.now());
+    }
+
+    /// Seconds that a certificate is still good, 0 if it is not; `None` if that cannot be told.
+    pub(crate) fn seconds_left(&self, certificate: &CertificateExpiry) -> Option<u64> {
+        Some(certificate.at?.duration_since(self.calendar.now()).unwrap_or_default().as_secs())
+    }
+}
+
+/// Looks at the files, if they are to be looked at, and at the calendar regularly until the broker stops.
+pub(crate) async fn watch_certificates(core: Arc<Core>, every: Option<Duration>) {
+    if core.certificates.is_empty() {
         return;
     }
-    let mut warn_at = Instant::now();
-    let mut ticks = interval(every);
+    let mut ticks = interval(every.unwrap_or(LOOK_INTERVAL));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        for error in certificates.reload(false).await {
-            tracing::error!(%error, "new certificates cannot be used; the old ones stay");
+        if every.is_none() {
+            core.warn_of_certificates();
+            continue;
         }
-        if Instant::now() >= warn_at {
-            certificates.warn(SystemTime::now());
-            warn_at = Instant::now() + WARNING_INTERVAL;
+        for error in core.reload_certificates(false).await {
+            tracing::error!(%error, "new certificates cannot be used; the old ones stay");
         }
     }
 }

@@ -105,6 +105,10 @@ counters! {
     subscriptions_revoked,
     /// Wills published.
     wills_published,
+    /// Times that an encrypted listener took the contents of its files over again.
+    certificate_reloads,
+    /// Times that it could not, and went on with the old ones.
+    certificate_reloads_failed,
 }
 
 /// One number that many tasks change.

@@ -8,7 +8,6 @@ use mqtt_session::{DropReason, Message, NO_PUBLISHER};
 use mqtt_topic::TopicName;
 use mqtt_transport::{Cause, Scheme};
 
-use crate::certificates::seconds_left;
 use crate::core::Core;
 use crate::hooks::Events;
 use crate::load::Loads;
@@ -133,12 +132,18 @@ impl Figures {
     }
 
     fn certificates(&mut self, core: &Core) {
-        for (number, certificate) in core.certificates.expiries().iter().enumerate() {
-            let seconds_left =
-                seconds_left(certificate).map_or_else(|| "unknown".to_owned(), |left| left.to_string());
-            self.add(format!("certificates/{}/file", number + 1), certificate.file.display());
-            self.add(format!("certificates/{}/seconds_left", number + 1), seconds_left);
+        if core.certificates.is_empty() {
+            return;
         }
+        for (number, certificate) in core.certificates.expiries().iter().enumerate() {
+            let left = core.seconds_left(certificate);
+            let left = left.map_or_else(|| "unknown".to_owned(), |left| left.to_string());
+            self.add(format!("certificates/{}/file", number + 1), certificate.file.display());
+            self.add(format!("certificates/{}/seconds_left", number + 1), left);
+        }
+        let metrics = core.metrics.snapshot();
+        self.add("certificates/reloads", metrics.certificate_reloads);
+        self.add("certificates/reloads_failed", metrics.certificate_reloads_failed);
     }
 
     fn drops(&mut self, core: &Core) {

@@ -1,6 +1,6 @@
 //! Certificates for tests, made on the spot.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, IsCa,
@@ -55,6 +55,14 @@ impl Authority {
     pub fn issue_until(&self, common_name: &str, names: &[&str], serial: u64, year: i32) -> Issued {
         let mut params = params(common_name, names);
         params.not_after = date_time_ymd(year, 1, 1);
+        self.sign(params, serial)
+    }
+
+    /// The same up to a moment.
+    #[must_use]
+    pub fn issue_ending(&self, common_name: &str, names: &[&str], serial: u64, at: SystemTime) -> Issued {
+        let mut params = params(common_name, names);
+        params.not_after = at.into();
         self.sign(params, serial)
     }
 

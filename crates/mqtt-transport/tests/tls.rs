@@ -186,6 +186,14 @@ async fn wrong_files_and_options_are_told_by_name() {
     );
     check(&|options| options.certificates[0].key = house.path("good.key").into(), "this is not the key of");
     check(&|options| options.client_ca_file = None, "file of authorities");
+    // Either would revoke nobody.
+    check(
+        &|options| options.crl_files.push(house.path("empty.pem").into()),
+        "empty.pem: it holds no revocation list",
+    );
+    let broken = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    fs::write(house.path("broken.crl"), broken).expect("a file");
+    check(&|options| options.crl_files = vec![house.path("broken.crl").into()], "broken.crl: ");
     check(&|options| options.cipher_suites = vec!["ROT13".to_owned()], "TLS13_AES_256_GCM_SHA384");
     check(
         &|options| (options.version_min, options.version_max) = (TlsVersion::V1_3, TlsVersion::V1_2),

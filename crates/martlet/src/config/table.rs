@@ -203,7 +203,9 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
          Empty to give nothing."),
 
     ("limits.connections_max", settings.limits.connections_max, Kind::at_least(1), None,
-        "Connections at a time, over all listeners. One more is closed at once."),
+        "Connections at a time, over all listeners. One more is closed at once. Never more than the system's limit on open files, \
+         which is raised at the start as far as that allows, leaves room for: 128 are kept for other files. If that is less, the \
+         log says so."),
     ("limits.parked_sessions_max", settings.limits.parked_sessions_max, Kind::at_least(0), None,
         "Sessions of clients that are away. When there are so many, further sessions end with their connection."),
     ("limits.connect_timeout_ms", settings.limits.connect_timeout, Kind::integer(1, DAY_MS), Milliseconds,

@@ -38,10 +38,12 @@ pub(super) fn certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static
     Ok(certificates)
 }
 
+/// Revocation lists; at least one, since a file without any would revoke nobody.
 pub(super) fn revocations(path: &PathBuf) -> io::Result<Vec<CertificateRevocationListDer<'static>>> {
     let read =
         CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    read.map_err(|error| unreadable(path, &error))
+    let lists = read.map_err(|error| unreadable(path, &error))?;
+    if lists.is_empty() { Err(wrong(path, "it holds no revocation list")) } else { Ok(lists) }
 }
 
 /// A certificate and its key, which belong together.

@@ -1,12 +1,12 @@
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
 use tokio::sync::Semaphore;
 
 use super::files::{self, Stamp};
@@ -180,7 +180,15 @@ fn verifier(
     if options.client_certificates == ClientCertificates::Optional {
         builder = builder.allow_unauthenticated();
     }
-    builder.build().map(Some).map_err(unusable)
+    let verifier = builder.build().map_err(|error| match error {
+        VerifierBuilderError::InvalidCrl(_) => unusable(format!("{}: {error}", paths(&options.crl_files))),
+        error => unusable(error),
+    });
+    verifier.map(Some)
+}
+
+fn paths(files: &[PathBuf]) -> String {
+    files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn unusable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
