@@ -19,14 +19,21 @@ const LINE_BYTES_MAX: u64 = 384 << 20;
 pub(super) fn write(path: &Path, out: &mut dyn Write) -> Result<(), OpenError> {
     let mut out = BufWriter::new(out);
     let mut lines = 0;
-    write_line(&mut out, &Line::MartletExport { version: VERSION }, &mut lines)?;
+    // Nothing is written of a store that cannot be read.
     export(path, |item| {
         let line = Line::of(item).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        begin(&mut out, &mut lines)?;
         write_line(&mut out, &line, &mut lines)
     })?;
+    begin(&mut out, &mut lines)?;
     let end = Line::End { lines };
     write_line(&mut out, &end, &mut lines)?;
     Ok(out.flush()?)
+}
+
+/// Writes the first line, once.
+fn begin(out: &mut impl Write, lines: &mut u64) -> io::Result<()> {
+    if *lines > 0 { Ok(()) } else { write_line(out, &Line::MartletExport { version: VERSION }, lines) }
 }
 
 fn write_line(out: &mut impl Write, line: &Line<'_>, lines: &mut u64) -> io::Result<()> {

@@ -72,7 +72,8 @@ pub trait MediumFile: fmt::Debug + Send + Sync {
 pub struct Directory {
     path: PathBuf,
     /// Locked as long as it is open.
-    _lock: File,
+    _lock: Option<File>,
+    is_read_only: bool,
 }
 
 /// Name of the file that keeps a second process out.
@@ -86,16 +87,37 @@ impl Directory {
     pub fn open(path: &Path) -> io::Result<Self> {
         fs::create_dir_all(path)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK_NAME))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        hold(&lock)?;
+        Ok(Self { path: path.to_owned(), _lock: Some(lock), is_read_only: false })
+    }
+
+    /// Opens a directory that is there to look at it only, so that it may be on a read-only file system. Locks it if
+    /// it was ever used.
+    ///
+    /// # Errors
+    /// It cannot be read, or another process has it.
+    pub(crate) fn open_to_read(path: &Path) -> io::Result<Self> {
+        fs::read_dir(path)?;
+        let lock = match File::open(path.join(LOCK_NAME)) {
+            Ok(lock) => Some(lock),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        lock.as_ref().map_or(Ok(()), hold)?;
+        Ok(Self { path: path.to_owned(), _lock: lock, is_read_only: true })
     }
 
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()
     }
+}
+
+/// Locks a file until it is closed.
+fn hold(lock: &File) -> io::Result<()> {
+    lock.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::ErrorKind::WouldBlock.into(),
+        TryLockError::Error(error) => error,
+    })
 }
 
 impl Medium for Directory {
@@ -115,7 +137,7 @@ impl Medium for Directory {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn MediumFile>> {
-        let file = OpenOptions::new().read(true).write(true).open(self.path.join(name))?;
+        let file = OpenOptions::new().read(true).write(!self.is_read_only).open(self.path.join(name))?;
         Ok(Arc::new(file))
     }
 

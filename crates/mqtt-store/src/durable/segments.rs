@@ -56,11 +56,19 @@ pub(crate) fn number_of(name: &str) -> Option<u32> {
     name.strip_suffix(".segment")?.parse().ok()
 }
 
+/// The highest number of a segment: a place has 63 bits. At a segment a second it lasts for 68 years.
+const NUMBER_MAX: u32 = u32::MAX >> 1;
+
 /// Numbers of the segments that are there, the oldest first.
 pub(crate) fn numbers(medium: &dyn Medium) -> io::Result<Vec<u32>> {
     let mut numbers: Vec<u32> = medium.list()?.iter().filter_map(|name| number_of(name)).collect();
     numbers.sort_unstable();
-    Ok(numbers)
+    match numbers.last() {
+        Some(last) if *last > NUMBER_MAX => {
+            Err(other(format!("{} is numbered higher than any segment can be", name_of(*last))))
+        }
+        _ => Ok(numbers),
+    }
 }
 
 /// Bytes from the start of a segment that can be read without a gap.
@@ -213,7 +221,11 @@ impl Segments {
     /// # Errors
     /// The medium failed or is full.
     pub(crate) fn begin(&mut self) -> io::Result<()> {
-        self.add(self.files.keys().next_back().map_or(1, |last| last + 1))
+        let next = self.files.keys().next_back().map_or(1, |last| last + 1);
+        if next > NUMBER_MAX {
+            return Err(other("no number is left for a new segment: export and import it".to_owned()));
+        }
+        self.add(next)
     }
 
     /// A store that is written from the start, beginning with this segment.
@@ -479,5 +491,20 @@ pub(crate) fn read_frame(
             let (origin, next) = (at(number, begin), begin + records.len() as u64);
             Ok(Some(ReadFrame { records, origin, next }))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::simulated::SimulatedMedium;
+
+    #[test]
+    fn the_numbers_of_segments_end_with_a_sentence() {
+        let medium: Arc<dyn Medium> = Arc::new(SimulatedMedium::new());
+        let mut segments = Segments::fresh(medium.clone(), NUMBER_MAX, 1).expect("the last one");
+        assert!(segments.begin().expect_err("there is no other").to_string().contains("no number is left"));
+        medium.create(&name_of(NUMBER_MAX + 1)).expect("there is room");
+        assert!(numbers(&*medium).expect_err("it cannot be ours").to_string().contains("higher than any"));
     }
 }

@@ -51,9 +51,6 @@ pub fn verify(path: &Path, wall: Wall) -> Result<Findings, OpenError> {
 
 /// Reads a directory that is there and that no other process uses.
 pub(crate) fn read(path: &Path) -> Result<(Kept, Findings), OpenError> {
-    if !path.is_dir() {
-        return Err(OpenError::Medium(std::io::ErrorKind::NotFound.into()));
-    }
-    let medium: Arc<dyn Medium> = Arc::new(Directory::open(path)?);
+    let medium: Arc<dyn Medium> = Arc::new(Directory::open_to_read(path)?);
     recovery::read(medium, WriteSettings::default().segment_bytes_max, |_| {})
 }
