@@ -212,7 +212,7 @@ impl Core {
         now: Instant,
         touched: &mut Touched,
     ) {
-        match outbox.push_batch(batch, &self.outbox_limits, now) {
+        match outbox.push_batch(batch, &self.outbox_limits, now, &mut touched.transaction) {
             Some(signals) => touched.note(outbox, signals),
             None => {
                 for delivery in batch.deliveries() {
@@ -403,7 +403,11 @@ impl Core {
                 let retain = delivery.hop.retain;
                 self.push(&target, &delivery.message, delivery.hop.qos, retain, self.now(), touched);
             }
-            None => self.dropped(DropReason::SessionEnded, outbox, &delivery),
+            None => {
+                // What the store has of it ends with the session.
+                let (reason, qos) = (DropReason::SessionEnded, delivery.hop.qos);
+                self.drops.record(&self.metrics, reason, outbox, topic, qos);
+            }
         }
     }
 

@@ -228,7 +228,13 @@ impl Outbox {
 
     /// Adds a batch, if the client is connected and can be sent it as it is and there is room; otherwise its
     /// messages must be pushed one by one.
-    pub(crate) fn push_batch(&self, batch: &Batch, limits: &OutboxLimits, now: Instant) -> Option<Signals> {
+    pub(crate) fn push_batch(
+        &self,
+        batch: &Batch,
+        limits: &OutboxLimits,
+        now: Instant,
+        transaction: &mut Transaction,
+    ) -> Option<Signals> {
         let mut state = self.state.lock();
         let Link::Online { pressure, in_batches } = state.link else { return None };
         let suits = in_batches.is_some_and(|way| way.suits(batch)) && pressure != Pressure::Stalled;
@@ -238,7 +244,8 @@ impl Outbox {
         let after = state.gone + state.queue.len() as u64;
         state.batch_bytes += batch.size_bytes();
         state.batch_messages += batch.messages() as usize;
-        state.batches.push_back(WaitingBatch { batch: batch.clone(), after });
+        let batch = state.queue.pass_in(batch, transaction);
+        state.batches.push_back(WaitingBatch { batch, after });
         let congested = state.note_pressure(limits, now);
         let alarm = self.note_strain(congested);
         drop(state);

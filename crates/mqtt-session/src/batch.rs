@@ -45,6 +45,8 @@ pub struct Batch {
     payload_bytes: u32,
     longest_bytes: u32,
     publisher: u64,
+    /// Where the first message stands in a durable store, those behind it next to it; 0 if it is not kept.
+    place: u64,
 }
 
 /// Collects messages into a [`Batch`].
@@ -152,11 +154,29 @@ impl BatchBuilder {
         let range = 0..as_u32(bytes.len());
         let body = share(bytes);
         assert_eq!(body.len(), range.end as usize, "nothing is added or left out");
-        Some(Batch { body, range, layout, qos, messages, payload_bytes, longest_bytes, publisher })
+        Some(Batch { body, range, layout, qos, messages, payload_bytes, longest_bytes, publisher, place: 0 })
     }
 }
 
 impl Batch {
+    /// The same messages, standing in a durable store from this place on.
+    #[must_use]
+    pub fn at_place(&self, place: u64) -> Self {
+        Self { place, ..self.clone() }
+    }
+
+    /// Where the first message stands in a durable store; 0 if it is not kept.
+    #[must_use]
+    pub fn place(&self) -> u64 {
+        self.place
+    }
+
+    /// The same for all clones of a batch, and for no other batch as long as one of them lives.
+    #[must_use]
+    pub fn address(&self) -> usize {
+        self.bytes().as_ptr().addr()
+    }
+
     /// The encoded packets, one after the other. Above QoS 0 their packet identifiers are still to be
     /// numbered.
     #[must_use]
@@ -223,17 +243,23 @@ impl Batch {
         self.range.start = front.range.end;
         self.messages -= messages;
         self.payload_bytes -= front.payload_bytes;
+        self.place += if self.place > 0 { messages.into() } else { 0 };
         front
     }
 
     /// The messages one by one, for receivers that need their own bytes, and for whoever counts them.
     pub fn deliveries(&self) -> impl Iterator<Item = Delivery> + '_ {
-        frames(self.bytes()).filter_map(|packet| {
-            let publish = self.read(packet)?;
+        let places = (self.place..).map(|place| if self.place > 0 { place } else { 0 });
+        self.publications().zip(places).map(|(publish, place)| {
             let topic = TopicName::assume_valid(publish.topic);
             let message = Message::new(topic, publish.properties, publish.payload, self.publisher, None);
-            Some(Delivery { hop: Hop::new(self.qos), message })
+            Delivery { hop: Hop { place, ..Hop::new(self.qos) }, message }
         })
+    }
+
+    /// The messages one by one, as they are encoded; their packet identifiers mean nothing.
+    pub fn publications(&self) -> impl Iterator<Item = Publish<'_>> {
+        frames(self.bytes()).filter_map(|packet| self.read(packet))
     }
 
     fn read<'a>(&self, packet: &'a [u8]) -> Option<Publish<'a>> {

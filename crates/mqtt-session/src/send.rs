@@ -121,19 +121,28 @@ impl Protocol {
     /// nothing was written and its messages must be delivered one by one.
     #[must_use]
     pub fn deliver_batch(&mut self, batch: &Batch, out: &mut Vec<u8>) -> bool {
-        if !self.takes(batch) {
-            return false;
+        if batch.qos() > QoS::AtMostOnce {
+            return self.deliver_numbered(batch, out).is_some();
         }
-        let from = out.len();
-        if batch.qos() == QoS::AtMostOnce {
+        let takes = self.takes(batch);
+        if takes {
             out.extend_from_slice(batch.bytes());
-            return true;
+        }
+        takes
+    }
+
+    /// The same for one above QoS 0: the packet identifier of the first message, whose followers have those behind it.
+    #[must_use]
+    pub fn deliver_numbered(&mut self, batch: &Batch, out: &mut Vec<u8>) -> Option<PacketId> {
+        if !self.takes(batch) {
+            return None;
         }
         assert!(batch.messages() <= u32::from(self.window_free()), "the caller looks at the window first");
-        let Some(first) = self.session.outbound.start_batch(batch) else { return false };
+        let from = out.len();
+        let first = self.session.outbound.start_batch(batch)?;
         out.extend_from_slice(batch.bytes());
         number(&mut out[from..], first);
-        true
+        Some(first)
     }
 
     /// Writes a PUBLISH and remembers the alias that it defines.

@@ -345,3 +345,14 @@ fn ids_in(mut bytes: &[u8]) -> Vec<u16> {
     }
     found
 }
+
+#[test]
+fn the_messages_of_a_batch_stand_next_to_each_other_however_it_is_taken_apart() {
+    let mut batch = numbered(5, QoS::AtLeastOnce).0.at_place(40);
+    let front = batch.split_front(2);
+    let places = |batch: &Batch| batch.deliveries().map(|delivery| delivery.hop.place).collect::<Vec<_>>();
+    assert_eq!((front.place(), places(&front)), (40, vec![40, 41]));
+    assert_eq!((batch.place(), places(&batch)), (42, vec![42, 43, 44]));
+    let mut unkept = numbered(3, QoS::AtLeastOnce).0;
+    assert_eq!((places(&unkept.split_front(1)), places(&unkept)), (vec![0], vec![0, 0]));
+}

@@ -6,7 +6,7 @@ use core::task::Waker;
 use std::sync::Arc;
 
 use mqtt_codec::{PacketId, QoS};
-use mqtt_session::{Delivery, Hop, Message, Subscription, WillMessage};
+use mqtt_session::{Batch, Delivery, Hop, Message, Subscription, WillMessage};
 use parking_lot::Mutex;
 
 use crate::{Condition, Health, Source};
@@ -51,15 +51,72 @@ pub(crate) enum Change {
     End(SessionId),
     Subscribe(SessionId, Box<str>, Subscription),
     Unsubscribe(SessionId, Box<str>),
-    Enqueue { session: SessionId, place: u64, hop: Hop, message: Message },
-    Drop { session: SessionId, place: u64 },
-    Sent { session: SessionId, place: u64, packet_id: PacketId },
+    Enqueue {
+        session: SessionId,
+        place: u64,
+        hop: Hop,
+        message: Message,
+    },
+    /// The batch knows its places.
+    EnqueueBatch {
+        session: SessionId,
+        batch: Batch,
+    },
+    Drop {
+        session: SessionId,
+        place: u64,
+    },
+    /// So many in a row, at least one: places and packet identifiers go up by one with each.
+    Sent {
+        session: SessionId,
+        place: u64,
+        packet_id: PacketId,
+        count: u16,
+    },
     Pubrec(SessionId, PacketId),
-    Settled(SessionId, PacketId),
+    /// So many in a row, at least one.
+    Settled {
+        session: SessionId,
+        packet_id: PacketId,
+        count: u16,
+    },
     Received(SessionId, PacketId),
     Released(SessionId, PacketId),
-    Retain { message: Message, qos: QoS, publisher: Option<Arc<str>>, version: u64 },
-    Clear { topic: Box<str>, version: u64 },
+    Retain {
+        message: Message,
+        qos: QoS,
+        publisher: Option<Arc<str>>,
+        version: u64,
+    },
+    Clear {
+        topic: Box<str>,
+        version: u64,
+    },
+}
+
+impl Change {
+    /// Whether it puts a message there.
+    pub(crate) fn brings(&self, to: SessionId, at: u64) -> bool {
+        match self {
+            Self::Enqueue { session, place, .. } => *session == to && *place == at,
+            Self::EnqueueBatch { session, batch } => {
+                let places = batch.place()..batch.place() + u64::from(batch.messages());
+                *session == to && places.contains(&at)
+            }
+            _ => false,
+        }
+    }
+
+    /// The session whose client has done it, or whose owner, with messages that came before.
+    pub(crate) fn follows(&self) -> Option<SessionId> {
+        match self {
+            Self::Drop { session, .. } | Self::Sent { session, .. } | Self::Settled { session, .. } => {
+                Some(*session)
+            }
+            Self::Pubrec(session, _) => Some(*session),
+            _ => None,
+        }
+    }
 }
 
 /// Changes that are stored together or not at all.
@@ -167,6 +224,12 @@ impl Transaction {
         self.add_message(Change::Enqueue { session, place, hop, message }, bytes);
     }
 
+    pub(crate) fn enqueue_batch(&mut self, session: SessionId, batch: Batch) {
+        let bytes = batch.size_bytes();
+        self.messages += u64::from(batch.messages());
+        self.add_message(Change::EnqueueBatch { session, batch }, bytes);
+    }
+
     pub(crate) fn retain(&mut self, message: Message, qos: QoS, publisher: Option<Arc<str>>, version: u64) {
         let bytes = message.size_bytes();
         self.messages += 1;
@@ -185,7 +248,14 @@ impl Transaction {
     /// A queued message was sent. At QoS 2 its PUBLISH must not leave before this is stored: a client that has
     /// it would get it again under another identifier.
     pub fn sent(&mut self, session: SessionId, place: u64, packet_id: PacketId, qos: QoS) {
-        self.add(Change::Sent { session, place, packet_id }, 16, qos == QoS::ExactlyOnce);
+        self.add(Change::Sent { session, place, packet_id, count: 1 }, 16, qos == QoS::ExactlyOnce);
+    }
+
+    /// The same for a batch of queued messages, whose identifiers go up by one from this on.
+    pub fn sent_batch(&mut self, session: SessionId, batch: &Batch, packet_id: PacketId) {
+        let (place, qos) = (batch.place(), batch.qos());
+        let count = u16::try_from(batch.messages()).expect("each has an identifier");
+        self.add(Change::Sent { session, place, packet_id, count }, 16, qos == QoS::ExactlyOnce);
     }
 
     /// The client has a QoS 2 message. Its PUBREL must not leave before this is stored.
@@ -195,7 +265,14 @@ impl Transaction {
 
     /// The client has acknowledged a message to the end.
     pub fn settled(&mut self, session: SessionId, packet_id: PacketId) {
-        self.add(Change::Settled(session, packet_id), 16, false);
+        if let Some(Change::Settled { session: last, packet_id: first, count }) = self.changes.last_mut()
+            && *last == session
+            && first.get().checked_add(*count) == Some(packet_id.get())
+        {
+            *count += 1;
+            return;
+        }
+        self.add(Change::Settled { session, packet_id, count: 1 }, 16, false);
     }
 
     /// A QoS 2 message was received and routed.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::task::Waker;
 use std::time::Instant;
 
-use mqtt_session::{Delivery, DropReason};
+use mqtt_session::{Batch, Delivery, DropReason};
 
 use crate::{SessionId, Transaction};
 
@@ -56,6 +56,12 @@ pub trait Queue: fmt::Debug + Send {
     /// Appends a message, within the limits, and notes in the transaction what has to be stored for it.
     fn push_in(&mut self, delivery: Delivery, _transaction: &mut Transaction) -> Pushed {
         self.push(delivery)
+    }
+
+    /// A batch that goes to the client past the queue, for which there is room in the queue if the client leaves: its
+    /// messages stand in the store from then on, if they are to be kept, and the transaction knows.
+    fn pass_in(&mut self, batch: &Batch, _transaction: &mut Transaction) -> Batch {
+        batch.clone()
     }
 
     /// The session, if its messages are kept by a durable store.

@@ -289,7 +289,7 @@ pub(super) async fn open(core: &Arc<Core>, link: &mut Link, admission: Admission
     if session_present && core.access.restricts_receiving() {
         core.index.changed(); // what the session may get may be different from now on
     }
-    kept.outbox.go_online(in_batches(core, &protocol, kept.outbox.kept.is_some()));
+    kept.outbox.go_online(in_batches(core, &protocol));
     note_arrival(core, &identity, &opening, session_present);
     core.hooks.tell(Events::SESSION_ESTABLISHED, |hook| hook.session_established(&identity, session_present));
     let limits = &core.settings.limits;
@@ -360,12 +360,10 @@ fn begin_session(core: &Core, client_id: &Arc<str>, opening: &mut Opening) -> Re
     begun.map_err(|_| ReasonCode::ServerUnavailable)
 }
 
-/// Which batches suit a client. What is above QoS 0 for a session that a durable store keeps goes through its queue,
-/// where the store sees it.
-fn in_batches(core: &Core, protocol: &Protocol, is_stored: bool) -> Option<InBatches> {
+/// Which batches suit a client.
+fn in_batches(core: &Core, protocol: &Protocol) -> Option<InBatches> {
     let layout = protocol.batch_layout().filter(|_| !core.outbox_limits.queue_qos0_offline)?;
-    let qos_max = if is_stored { QoS::AtMostOnce } else { QoS::ExactlyOnce };
-    Some(InBatches { layout, qos_max })
+    Some(InBatches { layout, qos_max: QoS::ExactlyOnce })
 }
 
 /// Writes down that the client of a session that is kept is here, or only its will [MQTT-3.1.2-7]. The CONNACK leaves after that, and after all that

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_codec::{PlainAck, PlainPublish, QoS, ReasonCode};
+use mqtt_codec::{PacketType, PlainAck, PlainPublish, QoS, ReasonCode};
 use mqtt_session::{InboundPublish, Layout, Ticket, Violation};
 use mqtt_topic::TopicName;
 
@@ -39,8 +39,13 @@ impl Dialogue {
     }
 
     fn repeat_ack(&mut self, ack: PlainAck, now: Instant, out: &mut Vec<u8>) -> bool {
-        // What a store has to know is noted where every acknowledgement is.
-        self.outbox.kept.is_none() && self.protocol.receive_plain_ack(ack, now, out)
+        let Some(session) = self.outbox.kept else { return self.protocol.receive_plain_ack(ack, now, out) };
+        // Other acknowledgements are noted, with what has to wait for that, where they are taken apart.
+        let is_next = ack.packet_type == PacketType::Puback && self.protocol.receive_plain_ack(ack, now, out);
+        if is_next {
+            self.keeping.get_or_insert_default().transaction.settled(session, ack.packet_id);
+        }
+        is_next
     }
 
     #[inline]

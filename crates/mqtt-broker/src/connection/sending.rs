@@ -134,13 +134,27 @@ impl Dialogue {
     }
 
     fn send_batch(&mut self, batch: &Batch, now: Instant, writer: &mut FrameWriter) {
-        if self.chain_batch(batch, writer) || self.protocol.deliver_batch(batch, writer.buffer()) {
+        if self.chain_batch(batch, writer) || self.write_batch(batch, writer.buffer()) {
             self.tally.packets_sent += u64::from(batch.messages());
             self.tally.publish_sent += u64::from(batch.messages());
             self.tally.publish_bytes_sent += batch.payload_bytes();
         } else {
             batch.deliveries().for_each(|delivery| self.send(delivery, now, writer.buffer()));
         }
+    }
+
+    /// Writes a batch, and notes what has to be stored of it. Whether it suits the client.
+    fn write_batch(&mut self, batch: &Batch, out: &mut Vec<u8>) -> bool {
+        let (Some(session), true) = (self.outbox.kept, batch.place() > 0) else {
+            return self.protocol.deliver_batch(batch, out);
+        };
+        let Some(first) = self.protocol.deliver_numbered(batch, out) else { return false };
+        let transaction = &mut self.keeping.get_or_insert_default().transaction;
+        transaction.sent_batch(session, batch, first);
+        if batch.qos() == QoS::ExactlyOnce {
+            transaction.require(self.core.settings.durability.strictest());
+        }
+        true
     }
 
     /// Lets the bytes of a long batch leave from where they are. Whether that is possible.

@@ -58,8 +58,13 @@ impl<T> Places<T> {
     where
         T: Default,
     {
+        self.find_or_insert(place, T::default)
+    }
+
+    /// What is there, which is made in this way if nothing is.
+    pub(crate) fn find_or_insert(&mut self, place: u64, make: impl FnOnce() -> T) -> &mut T {
         if self.get(place).is_none() {
-            self.insert(place, T::default());
+            self.insert(place, make());
         }
         self.find_mut(place).expect("it was put there")
     }

@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::Instant;
 
 use mqtt_codec::QoS;
-use mqtt_session::{Delivery, DropReason, Hop, Message};
+use mqtt_session::{Batch, Delivery, DropReason, Hop, Message};
 
 use super::budget::{Budget, Share};
 use super::loader::{Fetched, Loader, Wanted};
@@ -342,6 +342,16 @@ impl Queue for DurableQueue {
                 queued
             }
         }
+    }
+
+    fn pass_in(&mut self, batch: &Batch, transaction: &mut Transaction) -> Batch {
+        if batch.qos() == QoS::AtMostOnce || !transaction.keeps_messages() {
+            return batch.clone();
+        }
+        let batch = batch.at_place(self.last_place + 1);
+        self.last_place += u64::from(batch.messages());
+        transaction.enqueue_batch(self.session, batch.clone());
+        batch
     }
 
     fn session(&self) -> Option<SessionId> {

@@ -18,7 +18,8 @@ use super::record::{Decoder, Record, Unreadable};
 use super::segments::{HEADER_BYTES, Segments, read_frame};
 use super::syncer::{Request, Synced, Syncer};
 use super::wall::Wall;
-use crate::journal::Progress;
+use crate::SessionId;
+use crate::journal::{Change, Progress};
 
 /// How a durable store writes.
 #[derive(Clone, Copy, Debug)]
@@ -292,6 +293,7 @@ impl Writer {
         loop {
             let mut moved = false;
             let mut blocked: Vec<&Arc<Progress>> = Vec::new();
+            let mut blocked_sessions: Vec<SessionId> = Vec::new();
             for (order, done) in orders.iter().zip(&mut *done).filter(|(_, done)| !**done) {
                 let Order::Store { transaction, to } = order else {
                     (*closing, *done) = (true, true);
@@ -299,12 +301,16 @@ impl Writer {
                 };
                 let waits =
                     to.as_ref().is_some_and(|(to, _)| blocked.iter().any(|other| Arc::ptr_eq(other, to)));
+                let mut followed = transaction.changes.iter().filter_map(Change::follows);
+                let waits = waits
+                    || !blocked_sessions.is_empty()
+                        && followed.any(|session| blocked_sessions.contains(&session));
                 if waits || image.is_due(&transaction.changes).is_err() {
                     blocked.extend(to.as_ref().map(|(to, _)| to));
+                    blocked_sessions.extend(transaction.changes.iter().filter_map(Change::follows));
                     continue;
                 }
-                let changes = transaction.changes.iter();
-                pending.extend(changes.filter_map(|change| image.apply(change, &mut shared)));
+                transaction.changes.iter().for_each(|change| image.apply(change, &mut shared, &mut pending));
                 self.must_sync |= transaction.synced;
                 self.health.messages_stored.fetch_add(transaction.messages, Ordering::Relaxed);
                 self.health.transactions.fetch_add(1, Ordering::Relaxed);

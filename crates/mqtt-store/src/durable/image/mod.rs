@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use mqtt_codec::{RetainHandling, SubscriptionOptions};
-use mqtt_session::{Hop, Message, Subscription};
+use mqtt_session::{Batch, Hop, Message, Subscription};
 
 pub(crate) use super::live::At;
 use super::live::{Live, Spot};
@@ -105,6 +105,8 @@ pub(crate) enum Pending<'c> {
     Head(u64),
     Subscription(u64, &'c str),
     Entry(u64, u64),
+    /// The messages of a batch for a session; their bodies have numbers from this on.
+    Batch(u64, &'c Batch, u64),
     Received(u64, u16),
     Retained(&'c str),
     Body(record::Body<'c>),
@@ -126,10 +128,7 @@ impl Image {
             if let Change::Sent { session, place, .. } | Change::Drop { session, place } = change
                 && let Some(known) = self.sessions.get(&session.0.get())
                 && known.entries.get(*place).is_none()
-                && !changes[..index].iter().any(|earlier| {
-                    matches!(earlier,
-                    Change::Enqueue { session: s, place: p, .. } if s == session && p == place)
-                })
+                && !changes[..index].iter().any(|earlier| earlier.brings(*session, *place))
             {
                 return Err(TooEarly);
             }
@@ -137,7 +136,7 @@ impl Image {
         Ok(())
     }
 
-    /// Takes a change over. What has to be written for it, if anything.
+    /// Takes a change over, and adds to what has to be written.
     ///
     /// Whatever can be replaced (a head, a subscription, a retained message) may have an earlier record that was
     /// written, although the latest was not: its end is written in any case. Only messages, which have a place of their
@@ -146,6 +145,17 @@ impl Image {
         &mut self,
         change: &'c Change,
         shared: &mut HashMap<usize, u64>,
+        pending: &mut Vec<Pending<'c>>,
+    ) {
+        let last = self.apply_but_last(change, shared, pending);
+        pending.extend(last);
+    }
+
+    fn apply_but_last<'c>(
+        &mut self,
+        change: &'c Change,
+        shared: &mut HashMap<usize, u64>,
+        pending: &mut Vec<Pending<'c>>,
     ) -> Option<Pending<'c>> {
         match change {
             Change::Head(session, head) => {
@@ -194,12 +204,15 @@ impl Image {
                 Some(Pending::Entry(session, *place))
             }
             Change::Drop { session, place } => self.done(session.0.get(), *place),
-            Change::Sent { session, place, packet_id } => self.sent(session.0.get(), *place, packet_id.get()),
+            Change::EnqueueBatch { session, batch } => self.enqueue_batch(session.0.get(), batch, shared),
+            Change::Sent { session, place, packet_id, count } => {
+                self.sent(session.0.get(), *place, packet_id.get(), *count)
+            }
             Change::Pubrec(session, packet_id) => self.pubrec(session.0.get(), packet_id.get()),
-            Change::Settled(session, packet_id) => {
-                let session = session.0.get();
-                let in_flight = self.sessions.get_mut(&session)?.in_flight.remove(&packet_id.get())?;
-                self.done(session, in_flight.place)
+            Change::Settled { session, packet_id, count } => {
+                let ids = (packet_id.get()..=u16::MAX).take((*count).into());
+                ids.for_each(|id| pending.extend(self.settled(session.0.get(), id)));
+                None
             }
             Change::Received(session, packet_id) => {
                 let (session, packet_id) = (session.0.get(), packet_id.get());
@@ -238,12 +251,49 @@ impl Image {
         }
     }
 
-    fn sent<'c>(&mut self, session: u64, place: u64, packet_id: u16) -> Option<Pending<'c>> {
+    /// All that is new of a batch stands in a row: places, and numbers of bodies.
+    fn enqueue_batch<'c>(
+        &mut self,
+        session: u64,
+        batch: &'c Batch,
+        shared: &mut HashMap<usize, u64>,
+    ) -> Option<Pending<'c>> {
+        let image = self.sessions.get_mut(&session)?;
+        let count = u64::from(batch.messages());
+        let first_body = *shared.entry(batch.address()).or_insert_with(|| {
+            self.last_body += count;
+            self.last_body - count + 1
+        });
+        let hop = Hop::new(batch.qos());
+        for step in 0..count {
+            // What another receiver had of it may have gone already.
+            self.bodies
+                .find_or_insert(first_body + step, || BodyImage { at: FRESH, ..BodyImage::default() })
+                .refs += 1;
+            let old = image.entries.insert(batch.place() + step, EntryImage::new(first_body + step, &hop));
+            debug_assert!(old.is_none(), "no place is given twice");
+        }
+        self.messages += count;
+        Some(Pending::Batch(session, batch, first_body))
+    }
+
+    fn sent<'c>(&mut self, session: u64, place: u64, packet_id: u16, count: u16) -> Option<Pending<'c>> {
         let image = self.sessions.get_mut(&session)?;
         let order = image.last_order + 1;
-        image.mark_sent(place, packet_id, order)?;
-        let record = Record::Sent { session, place, packet_id, order, count: 1 };
-        (image.entries.get(place)?.at != 0).then_some(Pending::Delta(record))
+        let mut is_written = false;
+        for step in 0..count {
+            let (place, wide) = (place + u64::from(step), u64::from(step));
+            if image.mark_sent(place, packet_id.wrapping_add(step), order + wide).is_some() {
+                is_written |= image.entries.get(place)?.at != 0;
+            }
+        }
+        let record = Record::Sent { session, place, packet_id, order, count };
+        is_written.then_some(Pending::Delta(record))
+    }
+
+    fn settled<'c>(&mut self, session: u64, packet_id: u16) -> Option<Pending<'c>> {
+        let in_flight = self.sessions.get_mut(&session)?.in_flight.remove(&packet_id)?;
+        self.done(session, in_flight.place)
     }
 
     fn pubrec<'c>(&mut self, session: u64, packet_id: u16) -> Option<Pending<'c>> {

@@ -1,5 +1,8 @@
 //! From the image to records: what a change needs, and what a segment that goes leaves behind.
 
+use mqtt_codec::Publish;
+use mqtt_session::{Batch, Message};
+
 use super::{At, FRESH, Image, Pending, Spot, options_byte};
 use crate::durable::record::{self, Encoder, Head, Record};
 use crate::durable::wall::Wall;
@@ -25,6 +28,7 @@ impl Image {
             Pending::Head(session) => self.write_head(session, frame),
             Pending::Subscription(session, filter) => self.write_subscription(session, filter, frame),
             Pending::Entry(session, place) => self.write_entry(session, place, frame, wall),
+            Pending::Batch(session, batch, first_body) => self.write_batch(session, batch, first_body, frame),
             Pending::Received(session, packet_id) => {
                 let image = self.sessions.get_mut(&session);
                 if let Some(spot) = image.and_then(|image| image.received.get_mut(&packet_id))
@@ -50,8 +54,10 @@ impl Image {
                 session(id).is_some_and(|image| image.received.contains_key(&packet_id))
             }
             Record::Cleared { topic, .. } => self.retained.contains_key(topic),
-            Record::Sent { session: id, place, .. } | Record::Pubrec { session: id, place, .. } => {
-                session(id).is_none_or(|image| image.entries.get(place).is_none())
+            Record::Sent { session: id, place, count, .. }
+            | Record::Pubrec { session: id, place, count, .. } => {
+                let mut places = place..place.saturating_add(count.into());
+                session(id).is_none_or(|image| places.all(|place| image.entries.get(place).is_none()))
             }
             _ => false,
         }
@@ -117,6 +123,34 @@ impl Image {
         let entry = self.sessions.get(&session).and_then(|image| image.entries.get(place));
         let Some(body) = entry.filter(|entry| entry.at == 0).map(|entry| entry.body) else { return };
         self.write_body(body, frame, wall);
+        self.write_entry_alone(session, place, body, frame);
+    }
+
+    /// Those of its messages that have not gone by now.
+    fn write_batch(&mut self, session: u64, batch: &Batch, first_body: u64, frame: &mut Frame) {
+        for (step, publish) in (0..).zip(batch.publications()) {
+            let (place, body) = (batch.place() + step, first_body + step);
+            let entry = self.sessions.get(&session).and_then(|image| image.entries.get(place));
+            if entry.is_none_or(|entry| entry.at != 0) {
+                continue;
+            }
+            self.write_publication(body, &publish, frame);
+            self.write_entry_alone(session, place, body, frame);
+        }
+    }
+
+    fn write_publication(&mut self, id: u64, publish: &Publish<'_>, frame: &mut Frame) {
+        let Some(body) = self.bodies.find_mut(id).filter(|body| body.at & FRESH != 0) else { return };
+        let (topic, properties, payload) = (publish.topic, publish.properties.as_bytes(), publish.payload);
+        let size_bytes = Message::size_bytes_of(topic.len() + properties.len() + payload.len());
+        let spot =
+            frame.append(&Record::Body(record::Body { id, expires_at_ms: 0, topic, properties, payload }));
+        (body.at, body.bytes) = (spot.at, spot.bytes);
+        body.size_bytes = u32::try_from(size_bytes).unwrap_or(u32::MAX);
+        self.live.add(spot);
+    }
+
+    fn write_entry_alone(&mut self, session: u64, place: u64, body: u64, frame: &mut Frame) {
         let image = self.sessions.get_mut(&session).expect("it was here");
         let ids = image.ids.get(&place).into_iter().flat_map(|ids| ids.iter());
         let ids: Vec<u8> = ids.flat_map(|id| id.to_le_bytes()).collect();
