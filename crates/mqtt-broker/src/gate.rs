@@ -27,6 +27,8 @@ struct State {
     arrivals: Option<Bucket>,
     /// Connections that have not been admitted yet.
     handshakes: usize,
+    /// Bytes of their packets, without those that each may have anyway.
+    early_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,13 @@ pub(crate) struct Visit {
 #[derive(Debug)]
 pub(crate) struct Handshake(Gate);
 
+/// What one connection that has not been admitted yet holds of `limits.handshake_bytes_max`.
+#[derive(Debug)]
+pub(crate) struct EarlyBytes {
+    gate: Gate,
+    counted: usize,
+}
+
 /// One connection of a user.
 #[derive(Debug)]
 pub(crate) struct Seat {
@@ -53,6 +62,8 @@ pub(crate) struct Seat {
     username: Arc<str>,
 }
 
+/// Bytes before the admission that do not count, so that those who send a lot keep nobody else out.
+const EARLY_BYTES_FREE: usize = 1024;
 /// Addresses that are remembered.
 const ADDRESSES_MAX: usize = 100_000;
 
@@ -101,6 +112,11 @@ impl Gate {
         Some(Box::new(Visit { gate: self.clone(), address }))
     }
 
+    /// The room that one connection takes before it is admitted; nothing yet.
+    pub(crate) fn early_bytes(&self) -> EarlyBytes {
+        EarlyBytes { gate: self.clone(), counted: 0 }
+    }
+
     /// A place among the connections of a user, if users are counted.
     ///
     /// # Errors
@@ -114,6 +130,27 @@ impl Gate {
         }
         *seats += 1;
         Ok(Some(Seat { gate: self.clone(), username: username.clone() }))
+    }
+}
+
+impl EarlyBytes {
+    /// So many bytes are held from now on; `bytes_max` is for all together, 0 for no limit.
+    ///
+    /// # Errors
+    /// There is no room for them.
+    pub(crate) fn hold(&mut self, bytes: usize, bytes_max: usize) -> Result<(), EntryRefusal> {
+        let counted = bytes.saturating_sub(EARLY_BYTES_FREE);
+        if counted == self.counted {
+            return Ok(());
+        }
+        let mut state = self.gate.state.lock();
+        let all = state.early_bytes - self.counted + counted;
+        if bytes_max > 0 && all > bytes_max && counted > self.counted {
+            return Err(EntryRefusal::HandshakeBytes);
+        }
+        state.early_bytes = all;
+        self.counted = counted;
+        Ok(())
     }
 }
 
@@ -169,6 +206,14 @@ impl Drop for Visit {
 impl Drop for Handshake {
     fn drop(&mut self) {
         self.0.state.lock().handshakes -= 1;
+    }
+}
+
+impl Drop for EarlyBytes {
+    fn drop(&mut self) {
+        if self.counted > 0 {
+            self.gate.state.lock().early_bytes -= self.counted;
+        }
     }
 }
 

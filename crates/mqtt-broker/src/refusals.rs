@@ -25,6 +25,8 @@ pub enum EntryRefusal {
     AddressTooFast,
     /// Too many connections have not logged in yet.
     HandshakesFull,
+    /// Those who have not logged in yet have sent as many bytes as are kept for them.
+    HandshakeBytes,
     /// The process takes more memory than it may.
     Memory,
     /// A hook does not want it.
@@ -42,6 +44,7 @@ impl EntryRefusal {
         Self::TooFast,
         Self::AddressTooFast,
         Self::HandshakesFull,
+        Self::HandshakeBytes,
         Self::Memory,
         Self::Hook,
     ];
@@ -58,6 +61,7 @@ impl EntryRefusal {
             Self::TooFast => "too_fast",
             Self::AddressTooFast => "address_too_fast",
             Self::HandshakesFull => "handshakes_full",
+            Self::HandshakeBytes => "handshake_bytes",
             Self::Memory => "memory",
             Self::Hook => "hook",
         }

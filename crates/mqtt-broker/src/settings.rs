@@ -84,6 +84,9 @@ pub struct Limits {
     pub connects_per_address_per_second_max: u32,
     /// Connections that have not been admitted yet; 0 for no limit.
     pub handshakes_max: usize,
+    /// Bytes that all connections together may have sent of packets before they are admitted, the first 1,024 of each
+    /// not counted; 0 for no limit.
+    pub handshake_bytes_max: usize,
     /// PUBLISH packets in a second that are read from one client; 0 for no limit. A faster one is not read from for
     /// a while.
     pub messages_per_second_max: u32,
@@ -120,6 +123,7 @@ impl Default for Limits {
             connects_per_second_max: 0,
             connects_per_address_per_second_max: 0,
             handshakes_max: 20_000,
+            handshake_bytes_max: 64 << 20,
             messages_per_second_max: 0,
             publish_bytes_per_second_max: 0,
             payload_bytes_max: 268_435_455,

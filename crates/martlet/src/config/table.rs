@@ -237,6 +237,10 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
         "Connections accepted in a second from one address. 0 for no limit."),
     ("limits.handshakes_max", settings.limits.handshakes_max, Kind::at_least(0), None,
         "Connections that have not been admitted yet, over all listeners. One more is closed at once. 0 for no limit."),
+    ("limits.handshake_bytes_max", settings.limits.handshake_bytes_max, Kind::at_least(0), Bytes,
+        "Bytes of CONNECT and AUTH packets that are held for connections not admitted yet, all together. Who sends more \
+         is closed at once; the first 1,024 bytes of each do not count, so that ordinary clients still come in. 0 for \
+         no limit."),
     ("limits.messages_per_second_max", settings.limits.messages_per_second_max, Kind::integer(0, U32_MAX), None,
         "Messages in a second that are taken from one client. A client that sends more is not read from for a while; \
          nothing is dropped. 0 for no limit."),
@@ -526,6 +530,7 @@ mod tests {
             connects_per_second_max: _,
             connects_per_address_per_second_max: _,
             handshakes_max: _,
+            handshake_bytes_max: _,
             messages_per_second_max: _,
             publish_bytes_per_second_max: _,
             payload_bytes_max: _,
@@ -541,7 +546,7 @@ mod tests {
         let SysSettings { interval: _ } = sys;
         let DurabilityRules { default: _, rules: _ } = durability;
 
-        let of_the_broker = 1 + (15 + 3) + 22 + 3 + 2 + 2 + 1 + 1 + 2;
+        let of_the_broker = 1 + (15 + 3) + 23 + 3 + 2 + 2 + 1 + 1 + 2;
         let is_own = |row: &&Row<Configuration>| {
             let (section, name) = row.split_key();
             ["", "access", "http_login", "jwt", "log", "postgres", "redis", "runtime"].contains(&section)

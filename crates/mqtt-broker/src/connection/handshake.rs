@@ -11,9 +11,11 @@ use mqtt_session::{
 };
 use mqtt_store::SessionHead;
 use mqtt_topic::{Mountpoint, TopicFilter};
+use mqtt_transport::ReadError;
 use tokio::sync::oneshot;
 
 use super::dialogue::{Bounds, Dialogue, Tally};
+use super::early::Unheard;
 use super::rate::Meter;
 use super::recheck::end_of;
 use super::{End, Link, Peer, paths};
@@ -25,7 +27,7 @@ use crate::hooks::{Authentication, Events};
 use crate::keeping::Keeping;
 use crate::mountpoint::reason_of;
 use crate::outbox::{InBatches, Outbox};
-use crate::refusals::Refused;
+use crate::refusals::{EntryRefusal, Refused};
 use crate::timetable::Due;
 
 /// A client that may come in.
@@ -40,14 +42,13 @@ pub(super) struct Admission {
 
 /// Reads the CONNECT and decides. `None`: refused; what is to be said was written already.
 pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<Admission> {
-    let mut frame = Vec::new();
-    if let Err(error) = link.next_frame(core, &mut frame).await {
-        if let mqtt_transport::ReadError::Io(error) = &error {
-            core.metrics.count_broken(&peer.listener, error);
+    let frame = match link.next_frame(core).await {
+        Ok(frame) => frame,
+        Err(why) => {
+            count_unheard(core, peer, &why);
+            return None;
         }
-        tracing::debug!(address = ?peer.address, %error, "no CONNECT");
-        return None;
-    }
+    };
     let connect = match decode(&frame, Version::V5) {
         Ok(Packet::Connect(connect)) => connect,
         // [MQTT-3.1.0-1]: the first packet must be a CONNECT; there is nobody to answer to.
@@ -74,6 +75,21 @@ pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<A
             let bytes_max = TheirLimits::of_client(&connect).maximum_packet_size_bytes;
             write_refusal(connect.version, &refusal, bytes_max, link.writer.buffer());
             None
+        }
+    }
+}
+
+fn count_unheard(core: &Core, peer: &Peer, why: &Unheard) {
+    match why {
+        Unheard::NoRoom => {
+            core.metrics.count_entry(EntryRefusal::HandshakeBytes);
+            tracing::debug!(address = ?peer.address, "no room for a CONNECT");
+        }
+        Unheard::Broken(error) => {
+            if let ReadError::Io(error) = error {
+                core.metrics.count_broken(&peer.listener, error);
+            }
+            tracing::debug!(address = ?peer.address, %error, "no CONNECT");
         }
     }
 }
@@ -201,7 +217,6 @@ async fn authenticate(
 ) -> Result<Proved, Violation> {
     let mut exchange = method.start(&opening.client_id, opening.username.as_deref());
     let mut step = exchange.step(opening.authentication_data.as_deref().unwrap_or_default());
-    let mut frame = Vec::new();
     loop {
         match step {
             Step::Success(data) => return Ok((data, exchange.username().map(Into::into))),
@@ -212,9 +227,13 @@ async fn authenticate(
         if !link.flush(core, core.settings.limits.connect_timeout).await {
             return Err(Violation::protocol_error("MQTT-4.12.0-3"));
         }
-        link.next_frame(core, &mut frame).await.map_err(|error| match error {
-            mqtt_transport::ReadError::Malformed(error) => error.into(),
-            _ => Violation::protocol_error("MQTT-4.12.0-3"),
+        let frame = link.next_frame(core).await.map_err(|why| match why {
+            Unheard::Broken(ReadError::Malformed(error)) => error.into(),
+            Unheard::Broken(_) => Violation::protocol_error("MQTT-4.12.0-3"),
+            Unheard::NoRoom => {
+                core.metrics.count_entry(EntryRefusal::HandshakeBytes);
+                Violation::new(ReasonCode::QuotaExceeded, "limits.handshake_bytes_max")
+            }
         })?;
         step = match decode(&frame, Version::V5)? {
             // [MQTT-4.12.0-3], [MQTT-4.12.0-5]

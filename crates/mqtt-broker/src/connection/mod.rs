@@ -1,6 +1,7 @@
 //! One connection, from the accepted stream to its end: the task that owns it.
 
 mod dialogue;
+mod early;
 mod end;
 mod handshake;
 mod hooked;
@@ -171,17 +172,6 @@ fn admit(hook: &dyn Hooks, peer: &Peer) -> Result<(), ReasonCode> {
 }
 
 impl Link {
-    /// Waits for one frame of a client that has not been admitted yet.
-    async fn next_frame(&mut self, core: &Core, frame: &mut Vec<u8>) -> Result<(), ReadError> {
-        let held = self.reader.buffered();
-        self.reader.next_frame(&mut self.stream, frame).await?;
-        // More may have come along than this frame.
-        let arrived = frame.len() + self.reader.buffered() - held;
-        core.metrics.bytes_received.add(arrived as u64);
-        core.metrics.packets_received.add(1);
-        Ok(())
-    }
-
     /// Writes everything, in this time at most. Whether it was possible.
     async fn flush(&mut self, core: &Core, time: Duration) -> bool {
         let pending = self.writer.pending_bytes();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mqtt_broker::EntryRefusal;
 use mqtt_codec::QoS::AtMostOnce;
 use mqtt_codec::{ReasonCode, Version};
 use mqtt_testkit::{Peer, ToWire, connect, publish, subscribe, will};
@@ -126,6 +127,32 @@ async fn an_announced_length_is_enough_to_refuse() {
     peer.send(b"\x10\xFF\xFF\xFF\x7F").await;
     while peer.expect_packet_or_closed().await.is_some() {}
     assert!(began.elapsed() < CONNECT_TIMEOUT);
+}
+
+/// Who sends a lot before its login takes room from others who do, and from nobody else.
+#[tokio::test(start_paused = true)]
+async fn those_who_have_not_logged_in_yet_hold_only_so_many_bytes_together() {
+    let house = broker_with(|settings| settings.limits.handshake_bytes_max = 10_000).await;
+    let large = connect("large").property(mqtt_codec::Property::UserProperty("k", &"v".repeat(6000)));
+    let large = large.to_wire(Version::V5);
+    let half = || large[..5000].to_vec();
+    let (mut first, mut second, mut third) = (house.open("1"), house.open("2"), house.open("3"));
+    first.send(half()).await;
+    second.send(half()).await;
+    first.expect_silence().await;
+    third.send_carelessly(half()).await;
+    third.expect_closed().await;
+    assert_eq!(house.broker.metrics().entries_refused_for(EntryRefusal::HandshakeBytes), 1);
+    house.open("small").connect(connect("small")).await;
+    second.cut();
+    first.send(large[5000..].to_vec()).await;
+    first.expect_connack().await;
+    // Admitted or gone, both have given back what they held.
+    for _ in 0..3 {
+        let mut next = house.open("next");
+        next.send(large.clone()).await;
+        next.expect_connack().await;
+    }
 }
 
 async fn away(house: &Harness, name: &str) {
