@@ -53,6 +53,7 @@ const LAYERS: &[(&str, Work)] = &[
     ("broker-qos0-to-20", |times| broker(times, QoS::AtMostOnce, 20, 0)),
     ("broker-qos1-to-20", |times| broker(times, QoS::AtLeastOnce, 20, 0)),
     ("broker-qos1-among-50000", |times| broker(times, QoS::AtLeastOnce, 1, 50_000)),
+    ("broker-qos0-hook-idle", |times| hooked(times, QoS::AtMostOnce, Arc::new(Idle))),
     ("broker-qos0-hook-empty", |times| hooked(times, QoS::AtMostOnce, Arc::new(Empty))),
     ("broker-qos0-hook-inspecting", |times| hooked(times, QoS::AtMostOnce, Arc::new(Inspecting))),
     ("broker-qos1-hook-inspecting", |times| hooked(times, QoS::AtLeastOnce, Arc::new(Inspecting))),
@@ -320,6 +321,16 @@ fn answer(packet: &Packet<'_>) -> Option<Packet<'static>> {
         Packet::Pubrec(received) => Some(ack(Packet::Pubrel, received.packet_id)),
         Packet::Pubrel(released) => Some(ack(Packet::Pubcomp, released.packet_id)),
         _ => None,
+    }
+}
+
+/// Wants nothing.
+#[derive(Debug)]
+struct Idle;
+
+impl Hooks for Idle {
+    fn interests(&self) -> Events {
+        Events::NONE
     }
 }
 

@@ -273,9 +273,9 @@ impl Broker {
         let address = peer.address.map(|address| address.ip());
         let Some((visit, handshake)) = enter(&self.core, address) else { return };
         let until = Instant::now() + self.core.settings.limits.connect_timeout;
-        let opening = welcome(self.core.clone(), stream.into(), peer, until);
+        let (core, stream) = (self.core.clone(), stream.into());
         let opening = Box::pin(async move {
-            let opened = opening.await;
+            let opened = welcome(core, stream, peer, until).await;
             drop(handshake);
             Some((opened?, visit))
         });

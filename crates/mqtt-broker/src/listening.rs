@@ -141,9 +141,9 @@ impl Listening {
                     let Some(place) = Place::take(&core, &open, Some(&self)) else { continue };
                     let Some((visit, handshake)) = enter(&core, address) else { continue };
                     let scheme = self.url().scheme();
-                    let opening = opening(core.clone(), incoming, self.rules.clone(), scheme, visit);
+                    let (core, rules) = (core.clone(), self.rules.clone());
                     let opening = Box::pin(async move {
-                        let opened = opening.await;
+                        let opened = opening(core, incoming, rules, scheme, visit).await;
                         drop(handshake);
                         opened
                     });

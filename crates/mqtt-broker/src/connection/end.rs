@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mqtt_codec::{ReasonCode, Version};
-use mqtt_session::{Finished, Protocol, Refusal, WillMessage};
+use mqtt_session::{Finished, Refusal, WillMessage};
 use mqtt_store::Parked;
 use mqtt_transport::{Connection as Stream, close_gracefully};
 use tokio::sync::oneshot;
@@ -29,7 +29,7 @@ impl Connection {
         if matches!(end, End::Ordered(Order::ShutDown)) {
             self.drain().await;
         }
-        let Self { mut link, mut dialogue, .. } = *self;
+        let Self { link, dialogue, waker, .. } = &mut *self;
         let answered_to = link.writer.position();
         dialogue.burst_over(dialogue.core.now(), answered_to);
         if let Some(farewell) = farewell(&end) {
@@ -48,8 +48,9 @@ impl Connection {
         }
         // Whatever was collected when it ended still goes to its receivers.
         dialogue.burst_over(dialogue.core.now(), answered_to);
-        let waker = poll_fn(|cx| std::task::Poll::Ready(cx.waker().clone())).await;
-        dialogue.stop_waiting(&waker);
+        if let Some(waker) = waker {
+            dialogue.stop_waiting(waker);
+        }
         dialogue.count();
         let core = dialogue.core.clone();
         core.metrics.clients_connected.subtract(1);
@@ -62,7 +63,10 @@ impl Connection {
             End::PeerLeft => !(link.writer.is_empty() && matches!(link.stream, Stream::Tcp(_))),
             _ => true,
         };
-        settle(dialogue, end).await;
+        let Self { link, dialogue, .. } = *self;
+        if let Some(claimed) = settle_at_once(dialogue, end) {
+            Box::pin(claimed.hand_over()).await;
+        }
         drop(seat);
         if needs_closing {
             close(link, &core).await;
@@ -144,6 +148,21 @@ struct Left {
     replays: Option<Replays>,
 }
 
+/// What was left when another connection had claimed the client identifier already: its order is on the way.
+struct Claimed {
+    core: Arc<Core>,
+    left: Left,
+    handle: Arc<Handle>,
+}
+
+impl Claimed {
+    async fn hand_over(self) {
+        let (clean_start, to) = next_hand_over(&self.handle).await;
+        hand_over(&self.core, self.left, clean_start, to);
+        self.handle.close();
+    }
+}
+
 /// Gives a session that was lent for a moment back to its place among those that are away: nothing that would have
 /// happened to it meanwhile is missed.
 pub(super) async fn give_back(
@@ -172,14 +191,12 @@ pub(super) async fn give_back(
             }
         }
         Err(away) => {
-            // Another connection has claimed the identifier: its order is on the way.
             let parked = core.store.unpark(&client_id).ok().flatten();
             let session = parked.map(|parked| parked.session).unwrap_or_default();
             let will = away.will.map(|(will, _)| will);
             let finished = Finished { session, session_expiry_s, will };
             let left = Left { finished, outbox: away.outbox, replays: away.replays };
-            let (clean_start, to) = next_hand_over(&handle).await;
-            hand_over(&core, left, clean_start, to);
+            return Claimed { core, left, handle }.hand_over().await;
         }
     }
     handle.close();
@@ -187,30 +204,25 @@ pub(super) async fn give_back(
 
 /// Decides what becomes of the session and the will.
 pub(super) async fn settle(dialogue: Dialogue, end: End) {
-    let Dialogue { core, protocol, outbox, handle, replays, .. } = dialogue;
-    settle_parts(&core, protocol, outbox, &handle, replays, end).await;
-    handle.close();
+    if let Some(claimed) = settle_at_once(dialogue, end) {
+        claimed.hand_over().await;
+    }
 }
 
-async fn settle_parts(
-    core: &Core,
-    protocol: Protocol,
-    outbox: Arc<Outbox>,
-    handle: &Arc<Handle>,
-    replays: Replays,
-    end: End,
-) {
+/// The same, unless that needs another connection's order first.
+fn settle_at_once(dialogue: Dialogue, end: End) -> Option<Claimed> {
+    let Dialogue { core, protocol, outbox, handle, replays, .. } = dialogue;
     let left = Left { finished: protocol.finish(), outbox, replays: replays.into_rest() };
     match end {
-        End::Ordered(Order::HandOver { clean_start, to }) => hand_over(core, left, clean_start, to),
+        End::Ordered(Order::HandOver { clean_start, to }) => hand_over(&core, left, clean_start, to),
         _ => {
-            if let Some(left) = leave(core, left, handle) {
-                // Another connection has claimed the identifier: its order is on the way.
-                let (clean_start, to) = next_hand_over(handle).await;
-                hand_over(core, left, clean_start, to);
+            if let Some(left) = leave(&core, left, &handle) {
+                return Some(Claimed { core, left, handle });
             }
         }
     }
+    handle.close();
+    None
 }
 
 async fn next_hand_over(handle: &Handle) -> (bool, oneshot::Sender<Option<HandedOver>>) {

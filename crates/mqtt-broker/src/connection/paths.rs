@@ -35,6 +35,8 @@ pub(super) struct Paths {
     targets: usize,
     /// The path that was asked for last: most publishers stay with one topic for a while.
     last: usize,
+    /// Number and quality of service of the path that the latest run took, if it led to batches alone.
+    pub(super) run_before: Option<(usize, QoS)>,
 }
 
 const TOPICS_MAX: usize = 256;
@@ -96,6 +98,7 @@ impl Paths {
         self.paths.clear();
         self.targets = 0;
         self.last = 0;
+        self.run_before = None;
     }
 }
 

@@ -90,10 +90,12 @@ impl Publisher {
         self.publish_singly(number, publish, able, now)
     }
 
-    /// The topic of the run, if whatever is published on it next just joins its batches.
+    /// The topic of the run, if whatever is published on it next just joins its batches; between two runs that of the
+    /// one before.
     #[inline]
     pub(super) fn topic_in_batches(&self) -> Option<&Arc<str>> {
-        let (number, _) = self.run.path_in_batches()?;
+        let on = if self.run.path().is_some() { self.run.path_in_batches() } else { self.paths.run_before };
+        let (number, _) = on?;
         // A mounted client's packets name their topics in another way.
         let is_named_so = self.mounting.is_none() && !self.paths.is_outdated(&self.core);
         is_named_so.then(|| &self.paths.path(number).topic)
@@ -101,12 +103,25 @@ impl Publisher {
 
     /// Whether a message on that topic may join: what was found out for the first message of the run holds for it as well.
     #[inline]
-    pub(super) fn goes_on_with(&self, publish: &PlainPublish<'_>) -> bool {
+    pub(super) fn goes_on_with(&mut self, publish: &PlainPublish<'_>) -> bool {
+        if self.run.path().is_none() {
+            self.start_again(publish.qos);
+        }
         let same_qos = self.run.path_in_batches().is_some_and(|(_, qos)| qos == publish.qos);
         let stored = publish.qos > QoS::AtMostOnce && self.touched.transaction.keeps_messages();
         same_qos
             && publish.payload.len() <= self.core.settings.limits.payload_bytes_max
             && (!stored || self.core.keeps_now())
+    }
+
+    /// Starts a run like the one before, if it is for the same quality of service.
+    fn start_again(&mut self, qos: QoS) {
+        if let Some((number, _)) = self.paths.run_before.filter(|(_, before)| *before == qos) {
+            let path = self.paths.path(number);
+            self.is_unstored = false;
+            self.touched.transaction.set_durability(path.durability);
+            self.run.start(number, qos, &path.route);
+        }
     }
 
     /// What hooks have against a message on the topic of the run.
@@ -179,12 +194,13 @@ impl Publisher {
             self.run.start(number, publish.qos, route);
         }
         if self.run.add(&self.core, route, publish, self.key, now, &mut self.touched) {
-            self.run.hand_over(&self.core, route, self.key, now, &mut self.touched);
+            self.hand_over_run(now);
         }
     }
 
     pub(super) fn hand_over_run(&mut self, now: Instant) {
         if let Some(number) = self.run.path() {
+            self.paths.run_before = self.run.path_in_batches();
             let route = &self.paths.path(number).route;
             self.run.hand_over(&self.core, route, self.key, now, &mut self.touched);
         }

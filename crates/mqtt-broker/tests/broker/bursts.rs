@@ -4,7 +4,7 @@ use mqtt_broker::Broker;
 use mqtt_codec::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mqtt_codec::{ReasonCode, Version};
 use mqtt_session::DropReason;
-use mqtt_testkit::{Peer, ToWire, connect, disconnect, publish};
+use mqtt_testkit::{Peer, ToWire, connect, disconnect, publish, unsubscribe};
 
 use crate::harness::broker;
 use crate::wires::connect_narrow;
@@ -95,6 +95,49 @@ async fn every_kind_of_receiver_gets_the_whole_burst() {
     burst(&mut publisher, &[AtLeastOnce, ExactlyOnce, ExactlyOnce]).await;
     for receiver in &mut receivers {
         receive_all(receiver).await;
+    }
+}
+
+/// A publisher that sends one message at a time on one topic: whatever changes between two of them holds for the next.
+#[tokio::test(start_paused = true)]
+async fn what_changes_between_lone_messages_holds_for_the_next_one() {
+    let house = broker().await;
+    let mut stays = house.v5("stays").await;
+    stays.subscribe("t", ExactlyOnce).await;
+    let mut kept = house.connect(connect("kept").session_expiry_s(100)).await;
+    kept.subscribe("t", AtLeastOnce).await;
+    let mut publisher = house.v5("p").await;
+    for (number, qos) in
+        [(1, AtMostOnce), (2, AtMostOnce), (3, AtLeastOnce), (4, AtLeastOnce), (5, ExactlyOnce)]
+    {
+        lone(&mut publisher, number, qos, &mut [&mut stays, &mut kept]).await;
+    }
+    let mut comes = house.v5("comes").await;
+    comes.subscribe("t", AtMostOnce).await;
+    lone(&mut publisher, 6, ExactlyOnce, &mut [&mut stays, &mut kept, &mut comes]).await;
+    kept.send(disconnect(ReasonCode::NORMAL_DISCONNECTION)).await;
+    kept.expect_closed().await;
+    for number in [7, 8] {
+        lone(&mut publisher, number, AtLeastOnce, &mut [&mut stays, &mut comes]).await;
+    }
+    let mut kept = house.connect(connect("kept").clean(false).session_expiry_s(100)).await;
+    for number in [7, 8] {
+        kept.receive_text(&number.to_string()).await;
+    }
+    stays.send(unsubscribe(9).filter("t")).await;
+    stays.expect_unsuback().await;
+    for number in [9, 10] {
+        lone(&mut publisher, number, AtLeastOnce, &mut [&mut kept, &mut comes]).await;
+    }
+    stays.expect_silence().await;
+    assert_eq!(house.broker.metrics().dropped_total(), 0);
+}
+
+/// Publishes one message, which exactly these get.
+async fn lone(publisher: &mut Peer, number: u16, qos: QoS, receivers: &mut [&mut Peer]) {
+    publisher.send(publish("t").payload(number.to_string()).qos(qos, number)).await;
+    for receiver in receivers {
+        receiver.receive_text(&number.to_string()).await;
     }
 }
 
