@@ -29,13 +29,18 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(60 * 60);
 struct Warnings(Vec<(CertificateExpiry, SystemTime)>);
 
 impl Warnings {
-    /// Those to tell of now: each that ends soon once a day, and one that has taken the place of another at once.
+    /// Those to tell of now: each that ends soon once a day, however many listeners show it, and one that has taken the
+    /// place of another at once.
     fn due(&mut self, expiries: Vec<CertificateExpiry>, now: SystemTime) -> Vec<CertificateExpiry> {
         let is_recent = |at: SystemTime| now.duration_since(at).is_ok_and(|since| since < WARNING_INTERVAL);
         self.0.retain(|(certificate, at)| is_recent(*at) && expiries.contains(certificate));
-        let is_new = |certificate: &CertificateExpiry| self.0.iter().all(|(told, _)| told != certificate);
-        let due: Vec<_> = expiries.into_iter().filter(|it| ends_soon(it, now) && is_new(it)).collect();
-        self.0.extend(due.iter().map(|certificate| (certificate.clone(), now)));
+        let mut due = Vec::new();
+        for certificate in expiries {
+            if ends_soon(&certificate, now) && self.0.iter().all(|(told, _)| *told != certificate) {
+                self.0.push((certificate.clone(), now));
+                due.push(certificate);
+            }
+        }
         due
     }
 }
@@ -141,5 +146,23 @@ pub(crate) async fn watch_certificates(core: Arc<Core>, every: Option<Duration>)
         for error in core.reload_certificates(false).await {
             tracing::error!(%error, "new certificates cannot be used; the old ones stay");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_of_two_listeners_is_told_of_once_and_one_without_an_end_as_well() {
+        let now = SystemTime::UNIX_EPOCH + WARNING_BEFORE;
+        let expiry = |file: &str, at| CertificateExpiry { file: file.into(), at };
+        let (ended, unknown) = (expiry("a", Some(SystemTime::UNIX_EPOCH)), expiry("b", None));
+        let good = expiry("c", Some(now + 2 * WARNING_BEFORE));
+        let all = vec![ended.clone(), unknown.clone(), good, ended.clone()];
+        let mut warnings = Warnings::default();
+        assert_eq!(warnings.due(all.clone(), now), [ended, unknown]);
+        assert_eq!(warnings.due(all.clone(), now + WARNING_INTERVAL - Duration::from_secs(1)), []);
+        assert_eq!(warnings.due(all, now + WARNING_INTERVAL).len(), 2);
     }
 }

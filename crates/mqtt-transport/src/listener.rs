@@ -267,7 +267,7 @@ impl Incoming {
             (None, stream) => (Box::pin(upgrade.open(stream, address)).await?, None),
             (Some(tls), stream) => {
                 // Boxed: what a handshake needs is large, and gone once it is over.
-                let (stream, certificate) = Box::pin(tls.accept(stream, &upgrade.handshakes)).await?;
+                let (stream, certificate) = Box::pin(tls.accept_among(stream, &upgrade.handshakes)).await?;
                 (Box::pin(upgrade.open(stream, address)).await?, certificate)
             }
         };

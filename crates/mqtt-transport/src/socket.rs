@@ -269,3 +269,7 @@ impl AsyncWrite for Socket {
         forward!(self.poll_shutdown(cx))
     }
 }
+
+#[cfg(test)]
+#[path = "socket_tests.rs"]
+mod tests;

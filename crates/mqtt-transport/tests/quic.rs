@@ -111,24 +111,7 @@ async fn bytes_travel_and_both_ends_know_each_other() {
 
 #[tokio::test]
 async fn a_client_is_judged_by_its_certificate() {
-    let house = House::new();
-    let required = listen(URL, house.server(ClientCertificates::Required)).await;
-    let optional = listen(URL, house.server(ClientCertificates::Optional)).await;
-    for (name, cause) in [
-        ("revoked", Cause::CertificateRevoked),
-        ("expired", Cause::CertificateExpired),
-        ("foreign", Cause::CertificateUnknown),
-    ] {
-        for listener in [&required, &optional] {
-            let (arrival, answer) = attempt(listener, house.client(Some(name))).await;
-            assert_eq!(arrival.expect_err(name).cause(), cause);
-            answer.expect_err(name);
-        }
-    }
-    let (arrival, _) = attempt(&required, house.client(None)).await;
-    assert_eq!(arrival.expect_err("no certificate").cause(), Cause::CertificateMissing);
-    let (arrival, _) = attempt(&optional, house.client(None)).await;
-    assert_eq!(arrival.expect("it is optional").certificate, None);
+    house::check_clients_are_judged(URL).await;
 }
 
 #[tokio::test]

@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use mqtt_transport::{
-    CloseOutcome, Connection, HandshakeError, Listener, ListenerOptions, Refusal, Url, close_gracefully,
-    connect,
+    CloseOutcome, Connection, HandshakeError, Listener, ListenerOptions, Refusal, SocketOptions, Url,
+    close_gracefully, connect,
 };
 use support::{PINGREQ, publish};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -67,6 +67,21 @@ async fn the_real_port_is_told_and_a_taken_one_refused() {
         let error = again.expect_err("the port is taken");
         assert_eq!(error.kind(), ErrorKind::AddrInUse);
         assert!(error.to_string().contains(&listener.url().to_string()), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn small_packets_leave_at_once_unless_the_listener_is_told_otherwise() {
+    for nodelay in [true, false] {
+        let socket = SocketOptions { nodelay, ..SocketOptions::default() };
+        let options = ListenerOptions { socket, ..ListenerOptions::default() };
+        let listener = Listener::bind(&URLS[0].parse().expect("a URL"), options).await.expect("a free port");
+        let accept = async { listener.accept().await.expect("a client").handshake().await };
+        let (arrival, client) = tokio::join!(accept, connect(listener.url()));
+        let Connection::Tcp(ours) = arrival.expect("agreed").connection else { panic!("plain TCP") };
+        assert_eq!(ours.nodelay().expect("an option"), nodelay);
+        let Connection::Tcp(theirs) = client.expect("it listens") else { panic!("plain TCP") };
+        assert!(theirs.nodelay().expect("an option"), "clients of ours always do");
     }
 }
 

@@ -6,9 +6,7 @@ use std::fs;
 
 use house::{House, attempt, listen};
 use mqtt_testkit::Authority;
-use mqtt_transport::{
-    Cause, CertificateField, ClientCertificates, Reloaded, Scheme, TlsClientOptions, TlsOptions, TlsVersion,
-};
+use mqtt_transport::{Cause, ClientCertificates, Reloaded, Scheme, TlsClientOptions, TlsOptions, TlsVersion};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
@@ -30,34 +28,8 @@ async fn bytes_travel_over_both_versions_and_inside_websocket() {
 
 #[tokio::test]
 async fn a_client_is_judged_by_its_certificate() {
-    let house = House::new();
-    let required = listen("mqtts://127.0.0.1:0", house.server(ClientCertificates::Required)).await;
-    let optional = listen("mqtts://127.0.0.1:0", house.server(ClientCertificates::Optional)).await;
-    for (name, cause) in [
-        ("revoked", Cause::CertificateRevoked),
-        ("expired", Cause::CertificateExpired),
-        ("foreign", Cause::CertificateUnknown),
-    ] {
-        for listener in [&required, &optional] {
-            let (arrival, answer) = attempt(listener, house.client(Some(name))).await;
-            assert_eq!(arrival.expect_err(name).cause(), cause);
-            answer.expect_err(name);
-        }
-    }
-    let (arrival, _) = attempt(&required, house.client(None)).await;
-    assert_eq!(arrival.expect_err("no certificate").cause(), Cause::CertificateMissing);
-    let (arrival, _) = attempt(&optional, house.client(None)).await;
-    assert_eq!(arrival.expect("it is optional").certificate, None);
-    for listener in [&required, &optional] {
-        let (arrival, answer) = attempt(listener, house.client(Some("good"))).await;
-        assert_eq!(answer.expect("the server answers"), 2);
-        let certificate = arrival.expect("a client").certificate.expect("it showed one");
-        assert_eq!(certificate.field(CertificateField::CommonName), Some("sensor 7"));
-        assert_eq!(certificate.field(CertificateField::AlternativeName), Some("seven.example"));
-        assert_eq!(
-            certificate.field(CertificateField::DistinguishedName),
-            Some("O=Martlet tests,CN=sensor 7")
-        );
+    for url in ["mqtts://127.0.0.1:0", "wss://127.0.0.1:0/mqtt"] {
+        house::check_clients_are_judged(url).await;
     }
 }
 

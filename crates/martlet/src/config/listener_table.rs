@@ -102,7 +102,8 @@ pub(crate) const LISTENER_ROWS: &[Row<ListenerEntry>] = rows! { ListenerEntry:
     ("quic_idle_timeout_ms", transport.quic.idle_timeout, Kind::integer(0, 7 * DAY_MS), Milliseconds,
         "For QUIC listeners: time without a packet of the client after which its connection ends; a client may ask for          less. The default is above what the keep-alive of MQTT can be, which so decides. 0 for no end."),
     ("quic_keep_alive_ms", transport.quic.keep_alive, Kind::integer(0, DAY_MS), Milliseconds,
-        "For QUIC listeners: time after which a silent client is sent a packet that it acknowledges, which keeps the way          through routers open and wakes sleeping devices. 0 to leave that to the clients."),
+        "For QUIC listeners: time after which a silent client is sent a packet that it acknowledges, which keeps the way through \
+         routers open and wakes sleeping devices. 0 to leave that to the clients."),
     ("quic_address_validation", transport.quic.address_validation, Kind::choice::<AddressValidation>(), None,
         "For QUIC listeners: when a client has to show that it can be reached at its address, which takes one more round          trip: while half of `handshakes_max` are under way, or always."),
 };

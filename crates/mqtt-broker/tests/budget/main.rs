@@ -4,6 +4,7 @@
 
 mod allocations;
 mod client;
+mod hostile;
 mod memory;
 
 use std::alloc::System;
@@ -31,14 +32,18 @@ struct House {
 
 impl House {
     fn open() -> Self {
+        Self::with_listeners([ListenerSettings::new(Url::parse("tcp://127.0.0.1:0").expect("an address"))])
+    }
+
+    fn with_listeners(listeners: impl IntoIterator<Item = ListenerSettings>) -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread");
         let mut settings = Settings::default();
         settings.sys.interval = None;
-        let url = Url::parse("tcp://127.0.0.1:0").expect("an address");
-        let listener = ListenerSettings::new(url).allow_anonymous();
-        let start = Broker::builder().settings(settings).listen(listener).start();
-        let broker = runtime.block_on(start).expect("the broker starts");
+        let builder = Broker::builder().settings(settings);
+        let builder =
+            listeners.into_iter().fold(builder, |it, listener| it.listen(listener.allow_anonymous()));
+        let broker = runtime.block_on(builder.start()).expect("the broker starts");
         Self { broker, runtime, _alone: alone }
     }
 

@@ -94,9 +94,22 @@ impl TlsServer {
         self.state.read().unwrap_or_else(PoisonError::into_inner).loaded.config.clone()
     }
 
-    /// Brings a stream under TLS. `handshakes` bounds how many are under way at a time; a client takes part in that only
+    /// Brings any stream under TLS, for a server that accepts its clients by itself. Returns whose certificate the client
+    /// showed. The time is the caller's to bound.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Tls`] where the client does not keep to TLS or shows no good certificate, [`HandshakeError::Io`]
+    /// when the stream fails.
+    pub async fn accept<S: Stream>(
+        &self,
+        stream: S,
+    ) -> Result<(impl Stream + use<S>, Option<Arc<Certificate>>), HandshakeError> {
+        self.accept_among(stream, &Semaphore::new(1)).await
+    }
+
+    /// The same for one of many clients. `handshakes` bounds how many are under way at a time; a client takes part in that only
     /// from its complete first record on, so that one which says nothing is in nobody's way.
-    pub(crate) async fn accept<S: Stream>(
+    pub(crate) async fn accept_among<S: Stream>(
         &self,
         mut stream: S,
         handshakes: &Semaphore,

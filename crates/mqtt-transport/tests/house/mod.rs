@@ -7,8 +7,8 @@ use std::path::Path;
 
 use mqtt_testkit::Authority;
 use mqtt_transport::{
-    Arrival, CertificateFiles, ClientCertificates, ConnectOptions, Connection, Connector, HandshakeError,
-    Listener, ListenerOptions, TlsClientOptions, TlsOptions, Url,
+    Arrival, Cause, CertificateField, CertificateFiles, ClientCertificates, ConnectOptions, Connection,
+    Connector, HandshakeError, Listener, ListenerOptions, TlsClientOptions, TlsOptions, Url,
 };
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -70,6 +70,40 @@ impl House {
 pub(crate) async fn listen(url: &str, tls: TlsOptions) -> Listener {
     let options = ListenerOptions { tls, ..ListenerOptions::default() };
     Listener::bind(&Url::parse(url).expect("a URL"), options).await.expect("a free port and good files")
+}
+
+/// Clients with each kind of certificate and without one, where it is required and where it is optional.
+pub(crate) async fn check_clients_are_judged(url: &str) {
+    let house = House::new();
+    let required = listen(url, house.server(ClientCertificates::Required)).await;
+    let optional = listen(url, house.server(ClientCertificates::Optional)).await;
+    for (name, cause) in [
+        ("revoked", Cause::CertificateRevoked),
+        ("expired", Cause::CertificateExpired),
+        ("foreign", Cause::CertificateUnknown),
+    ] {
+        for listener in [&required, &optional] {
+            let (arrival, answer) = attempt(listener, house.client(Some(name))).await;
+            assert_eq!(arrival.expect_err(name).cause(), cause);
+            answer.expect_err(name);
+        }
+    }
+    let (arrival, _) = attempt(&required, house.client(None)).await;
+    assert_eq!(arrival.expect_err("no certificate").cause(), Cause::CertificateMissing);
+    let (arrival, _) = attempt(&optional, house.client(None)).await;
+    assert_eq!(arrival.expect("it is optional").certificate, None);
+    for listener in [&required, &optional] {
+        let (arrival, answer) = attempt(listener, house.client(Some("good"))).await;
+        assert_eq!(answer.expect("the server answers"), 2);
+        let certificate = arrival.expect("a client").certificate.expect("it showed one");
+        for (field, name) in [
+            (CertificateField::CommonName, "sensor 7"),
+            (CertificateField::AlternativeName, "seven.example"),
+            (CertificateField::DistinguishedName, "O=Martlet tests,CN=sensor 7"),
+        ] {
+            assert_eq!(certificate.field(field), Some(name));
+        }
+    }
 }
 
 /// Both ends of one attempt. The client writes a byte and reads one, since in TLS 1.3 it is done before the server is.
