@@ -199,6 +199,11 @@ impl Outbox {
         self.identity.read().clone()
     }
 
+    /// Has a message stored that goes out at once and has not waited here.
+    pub(crate) fn keep_sent(&self, delivery: &mut Delivery, transaction: &mut Transaction) {
+        self.state.lock().queue.keep_sent(delivery, transaction);
+    }
+
     /// Adds a message for this session.
     pub(crate) fn push(
         &self,

@@ -64,6 +64,10 @@ pub trait Queue: fmt::Debug + Send {
         batch.clone()
     }
 
+    /// Gives a message that goes out at once, without waiting here, a place in the store, and notes in the transaction
+    /// what has to be stored for it.
+    fn keep_sent(&mut self, _delivery: &mut Delivery, _transaction: &mut Transaction) {}
+
     /// The session, if its messages are kept by a durable store.
     fn session(&self) -> Option<SessionId> {
         None

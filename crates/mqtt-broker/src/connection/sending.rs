@@ -54,7 +54,7 @@ impl Dialogue {
             let may = |retained: &Retained, qos| self.core.may_replay(&self.identity, retained, qos);
             let outbox = &self.outbox;
             let next = replay.peek(&*self.core.store, outbox.key, &may, now, &|| outbox.waker());
-            let delivery = match next {
+            let mut delivery = match next {
                 Ok(Next::Message(delivery)) => delivery,
                 Ok(Next::Pause) => {
                     self.pausing = true;
@@ -79,10 +79,21 @@ impl Dialogue {
             if self.core.hooks.wants(Events::RETAINED_REPLAYED) {
                 self.core.tell_replayed(&self.identity.client_id, &delivery);
             }
+            self.keep_replayed(&mut delivery);
             self.send(delivery, now, out);
             self.outbox.note_progress(now);
         }
         true
+    }
+
+    /// A retained message that was sent above QoS 0 is part of the session until it is acknowledged (section 4.1), and
+    /// both sides must mean the same by its identifier, also after a kill. While nothing can be stored it is only sent.
+    fn keep_replayed(&mut self, delivery: &mut Delivery) {
+        let is_kept = self.outbox.kept.is_some() && delivery.hop.qos > QoS::AtMostOnce;
+        if is_kept && self.core.keeps_now() {
+            let transaction = &mut self.keeping.get_or_insert_default().transaction;
+            self.outbox.keep_sent(delivery, transaction);
+        }
     }
 
     /// Whether anything was taken from the outbox.

@@ -419,6 +419,42 @@ async fn a_session_that_begins_while_nothing_can_be_stored_is_not_promised_to_la
     }
 }
 
+/// Section 4.1: what was sent and not acknowledged belongs to the session, whyever it was sent.
+#[tokio::test(start_paused = true)]
+async fn a_retained_message_under_way_comes_again_under_its_identifier() {
+    for qos in [AtLeastOnce, ExactlyOnce] {
+        let medium = SimulatedMedium::new();
+        let house = on(&medium, |_| ()).await;
+        let mut publisher = house.v5("publisher").await;
+        publisher.publish(publish("r/1").payload("one").qos2(1).retained()).await;
+        publisher.publish(publish("r/2").payload("two").qos2(2).retained()).await;
+        let mut peer = house.connect(lasting("subscriber")).await;
+        peer.send(subscribe(9).filter("r/+", qos)).await;
+        peer.expect_suback().await;
+        let sent = [peer.expect_publish().await, peer.expect_publish().await];
+        let (house, left) = killed(&medium).await;
+        let mut peer = house.connect(lasting("subscriber")).await;
+        let again = [peer.expect_publish().await, peer.expect_publish().await];
+        for (first, again) in sent.into_iter().zip(again) {
+            assert_eq!(
+                (again.packet_id, again.dup, again.retain, again.text()),
+                (first.packet_id, true, true, first.text())
+            );
+            if qos == AtLeastOnce {
+                peer.send(puback(again.packet_id)).await;
+            } else {
+                peer.send(pubrec(again.packet_id)).await;
+                peer.expect_pubrel(again.packet_id).await;
+                peer.send(pubcomp(again.packet_id)).await;
+            }
+        }
+        settle().await;
+        let (house, _) = killed(&left).await;
+        house.connect(lasting("subscriber")).await.expect_silence().await;
+        assert_eq!(house.broker.metrics().storage.expect("it is durable").messages, 0);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn topics_in_memory_are_not_kept() {
     let medium = SimulatedMedium::new();

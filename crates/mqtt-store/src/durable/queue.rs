@@ -354,6 +354,12 @@ impl Queue for DurableQueue {
         batch
     }
 
+    fn keep_sent(&mut self, delivery: &mut Delivery, transaction: &mut Transaction) {
+        self.last_place += 1;
+        delivery.hop.place = self.last_place;
+        transaction.enqueue(self.session, self.last_place, delivery);
+    }
+
     fn session(&self) -> Option<SessionId> {
         Some(self.session)
     }
