@@ -188,6 +188,11 @@ impl Index {
         group.choose(self.strategy, topic, publisher, denied)
     }
 
+    /// The group of a shared subscription; `None` if it has no members.
+    pub(crate) fn group_of<S: AsRef<str>>(&self, filter: &TopicFilter<S>) -> Option<Arc<Group>> {
+        self.state.read().groups.get(filter.as_str()).cloned()
+    }
+
     pub(crate) fn group(&self, key: u64) -> Option<Arc<Group>> {
         self.state.read().groups_by_key.get(&key).cloned()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_codec::QoS;
-use mqtt_session::WillMessage;
+use mqtt_session::{Session, WillMessage};
 use mqtt_store::{Condition, Durability, Progress, Recovered, SessionHead, Transaction};
 use mqtt_topic::{TopicFilter, TopicName};
 
@@ -114,7 +114,7 @@ impl Core {
     }
 
     fn restore_session(&self, recovered: Recovered) {
-        let Recovered { id: _, head, session, queue } = recovered;
+        let Recovered { id: _, head, mut session, queue } = recovered;
         let now = self.now();
         let away_s =
             head.away_since_ms.map_or(0, |since| self.calendar.unix_ms().saturating_sub(since) / 1000);
@@ -133,6 +133,7 @@ impl Core {
             let filter = TopicFilter::parse(filter).expect("a session holds valid filters");
             self.index.subscribe(&filter, Member { outbox: outbox.clone(), subscription });
         }
+        self.name_shares(&mut session, &outbox);
         let user = head.owner.as_ref().and_then(|owner| owner.username.clone());
         if let Err(error) =
             self.store.park(&head.client_id, mqtt_store::Parked { session, ends_at, owner: user })
@@ -151,6 +152,28 @@ impl Core {
             tracing::warn!(client_id = &*head.client_id, "two sessions were kept; the older one ends");
             self.end_session(mqtt_session::Session::default(), &older.outbox);
         }
+    }
+
+    /// Finds out which messages of a session came through a shared subscription, which is not stored with each: those on
+    /// topics that no other subscription of the session has.
+    fn name_shares(&self, session: &mut Session, outbox: &Outbox) {
+        let filters = session
+            .subscriptions()
+            .map(|(filter, _)| TopicFilter::parse(filter).expect("a session holds valid filters").to_boxed());
+        let (shared, own): (Vec<_>, Vec<_>) = filters.partition(|filter| filter.share_name().is_some());
+        if shared.is_empty() {
+            return;
+        }
+        let share_of = |topic: &str| {
+            let topic = TopicName::assume_valid(topic);
+            if own.iter().any(|filter| filter.matches(&topic)) {
+                return 0;
+            }
+            let matching = shared.iter().find(|filter| filter.matches(&topic));
+            matching.and_then(|filter| self.index.group_of(filter)).map_or(0, |group| group.key)
+        };
+        session.name_shares(&share_of);
+        outbox.name_shares(&share_of);
     }
 
     /// A session as it is written down.

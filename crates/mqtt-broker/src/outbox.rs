@@ -204,6 +204,11 @@ impl Outbox {
         self.state.lock().queue.keep_sent(delivery, transaction);
     }
 
+    /// See [`Queue::name_shares`].
+    pub(crate) fn name_shares(&self, share_of: &dyn Fn(&str) -> u64) {
+        self.state.lock().queue.name_shares(share_of);
+    }
+
     /// Adds a message for this session.
     pub(crate) fn push(
         &self,

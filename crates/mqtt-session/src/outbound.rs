@@ -274,6 +274,15 @@ impl Outbound {
         None
     }
 
+    /// Says of messages that were restored which shared subscription chose the session, by their topics.
+    pub(crate) fn name_shares(&mut self, share_of: &dyn Fn(&str) -> u64) {
+        for slot in self.slots.values_mut() {
+            if let InFlight::AwaitingPuback(delivery) | InFlight::AwaitingPubrec(delivery) = &mut slot.state {
+                delivery.hop.share = share_of(delivery.message.topic());
+            }
+        }
+    }
+
     /// All messages that were not acknowledged, in order of sending. The caller must not give those of QoS 2 to
     /// anybody else ([MQTT-4.8.2-5]).
     pub(crate) fn into_unacknowledged(mut self) -> Vec<Delivery> {

@@ -85,6 +85,12 @@ impl Session {
         self.inbound.restore(packet_id);
     }
 
+    /// Says of the messages that were [taken back](Self::restore_sent) which shared subscription chose the session, by
+    /// their topics; 0 for none.
+    pub fn name_shares(&mut self, share_of: &dyn Fn(&str) -> u64) {
+        self.outbound.name_shares(share_of);
+    }
+
     /// Ends the session and gives back what the client never acknowledged, in the order of sending.
     #[must_use]
     pub fn into_unacknowledged(self) -> Vec<Delivery> {

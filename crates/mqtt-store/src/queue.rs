@@ -68,6 +68,10 @@ pub trait Queue: fmt::Debug + Send {
     /// what has to be stored for it.
     fn keep_sent(&mut self, _delivery: &mut Delivery, _transaction: &mut Transaction) {}
 
+    /// Says of the messages that were kept over a restart which shared subscription chose the session, by their topics;
+    /// 0 for none. Before anything else comes.
+    fn name_shares(&mut self, _share_of: &dyn Fn(&str) -> u64) {}
+
     /// The session, if its messages are kept by a durable store.
     fn session(&self) -> Option<SessionId> {
         None

@@ -455,6 +455,33 @@ async fn a_retained_message_under_way_comes_again_under_its_identifier() {
     }
 }
 
+/// A SHOULD of section 4.8.2, also for what waited before the kill.
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_member_whose_session_ends_goes_to_another_one_also_after_a_kill() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let member = |name: &str, expiry_s| connect(name).clean(false).session_expiry_s(expiry_s);
+    let mut early = house.connect(member("early", 100)).await;
+    early.subscribe("$share/g/t/#", AtLeastOnce).await;
+    early.subscribe("own", AtLeastOnce).await;
+    let mut publisher = house.v5("publisher").await;
+    publisher.publish(publish("t/0").payload("under way").qos1(1)).await;
+    early.expect_publish().await;
+    early.cut();
+    settle().await;
+    for number in 2..=4 {
+        publisher.publish(publish("t/1").payload(number.to_string()).qos1(number)).await;
+    }
+    publisher.publish(publish("own").payload("for nobody else").qos1(5)).await;
+    let (house, _) = killed(&medium).await;
+    let mut late = house.connect(member("late", 1000)).await;
+    late.subscribe("$share/g/t/#", AtLeastOnce).await;
+    late.expect_silence().await;
+    sleep(Duration::from_secs(101)).await;
+    assert_eq!(texts(&late.drain().await), ["under way", "2", "3", "4"]);
+    assert_eq!(house.broker.metrics().dropped_for(DropReason::SessionEnded), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn topics_in_memory_are_not_kept() {
     let medium = SimulatedMedium::new();

@@ -95,6 +95,16 @@ impl DurableQueue {
         self.stored.get_or_insert_default().push_stub(stub);
     }
 
+    /// The same with its body.
+    pub(crate) fn restore_here(&mut self, delivery: Delivery) {
+        self.is_away = true;
+        let bytes = delivery.size_bytes();
+        self.messages += 1;
+        self.bytes += bytes;
+        self.share.add(bytes);
+        self.ready.push_back(delivery);
+    }
+
     fn overfull(&self, extra_bytes: usize) -> Option<DropReason> {
         if self.messages >= self.limits.messages_max {
             return Some(DropReason::QueueFullMessages);
@@ -358,6 +368,13 @@ impl Queue for DurableQueue {
         self.last_place += 1;
         delivery.hop.place = self.last_place;
         transaction.enqueue(self.session, self.last_place, delivery);
+    }
+
+    fn name_shares(&mut self, share_of: &dyn Fn(&str) -> u64) {
+        for delivery in &mut self.ready {
+            delivery.hop.share = share_of(delivery.message.topic());
+        }
+        self.put_away();
     }
 
     fn session(&self) -> Option<SessionId> {

@@ -297,8 +297,12 @@ impl Rebuilding<'_> {
             return Box::new(queue);
         };
         let mut queue = DurableQueue::new(id, image.entries.last(), self.limits, budget, loader);
+        // What another member may have to get at once is in memory.
+        let shares = image.subscriptions.keys().any(|filter| filter.starts_with("$share/"));
         for place in places {
-            if let (Some(hop), Some(entry)) = (image.hop(place), image.entries.get(place)) {
+            if shares {
+                self.delivery(image, place, client_id).into_iter().for_each(|one| queue.restore_here(one));
+            } else if let (Some(hop), Some(entry)) = (image.hop(place), image.entries.get(place)) {
                 let (size_bytes, expires_at) = self.kept.outline(entry.body, &self.wall);
                 queue.restore(&hop, size_bytes, expires_at);
             }
