@@ -1,11 +1,16 @@
-"""Cases for QUIC listeners: paho-mqtt through aioquic, a QUIC stack of its own, with one stream for each connection.
+"""Cases for QUIC listeners: paho-mqtt through aioquic and MQTT.js through quiche, two QUIC stacks of their own, with one
+stream for each connection.
 
 aioquic knows nothing of MQTT and paho-mqtt nothing of QUIC: a bridge on the loopback brings the bytes of one to the other.
+MQTT.js takes any stream.
 """
 
 import asyncio
 import os
+import pathlib
+import shutil
 import ssl
+import subprocess
 import threading
 from contextlib import contextmanager
 
@@ -13,7 +18,7 @@ from aioquic.asyncio import QuicConnectionProtocol, connect
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.events import ConnectionTerminated
 
-from cases import PATIENCE_S, case, expect, main
+from cases import PATIENCE_S, Skip, case, expect, main
 from own_broker import OwnBroker
 from paho_python import V5, V311, Peer
 from tls_cases import authority, certificate
@@ -211,6 +216,53 @@ def second_stream(broker):
         message = other.messages.get(timeout=PATIENCE_S)
         expect((message.topic.rsplit("/", 1)[1], message.payload), ("quic_violation", b"1"), "what is counted")
         other.client.disconnect()
+
+
+def quiche(broker, version, *files):
+    """What MQTT.js says, and whether it got through."""
+    if shutil.which("node") is None:
+        raise Skip("node is not installed (package nodejs)")
+    if not pathlib.Path(os.environ.get("NODE_PATH", "/nowhere"), "@matrixai/quic").is_dir():
+        raise Skip("the packages of package.json are not installed")
+    script = pathlib.Path(__file__).with_name("quic.cjs")
+    words = ["node", str(script), str(broker.ports["quic"]), str(version), *files]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=55)
+    print(ended.stdout, ended.stderr)
+    return ended.stdout.strip().splitlines()[-1], ended.returncode
+
+
+@case(each={"v311": 4, "v5": 5})
+def mqtt_js(broker, version):
+    with quic_broker() as broker:
+        expect(quiche(broker, version, "ca.crt"), ("15 messages came back whole", 0), "what it says")
+
+
+@case
+def mqtt_js_validated_address(broker):
+    with quic_broker('quic_address_validation = "always"\n') as broker:
+        expect(quiche(broker, 5, "ca.crt"), ("15 messages came back whole", 0), "what it says")
+
+
+@case
+def mqtt_js_client_certificate(broker):
+    authority("devices")
+    authority("strangers")
+    certificate("device", "devices", "clientAuth")
+    certificate("stranger", "strangers", "clientAuth")
+    more = f'client_certificates = "required"\nclient_ca_file = "{os.getcwd()}/devices.crt"\n'
+    with quic_broker(more) as broker:
+        for show in ([], ["stranger.crt", "stranger.key"]):
+            expect(quiche(broker, 5, "ca.crt", *show)[1], 3, "who is unknown is refused")
+        said = quiche(broker, 5, "ca.crt", "device.crt", "device.key")
+        expect(said, ("15 messages came back whole", 0), "what it says")
+
+
+@case
+def mqtt_js_wrong_authority(broker):
+    with quic_broker() as broker:
+        authority("other")
+        expect(quiche(broker, 5, "other.crt")[1], 3, "a broker of an unknown authority is not taken")
+        expect(quiche(broker, 5, "ca.crt")[1], 0, "and goes on")
 
 
 if __name__ == "__main__":

@@ -25,9 +25,11 @@ MQTT_JS = {f"{name}_{scheme}": (number, scheme) for name, number in {"v311": 4, 
 
 # Both ways over one connection, and the same program for each version and scheme.
 JS = """
-const [url, version, ca] = process.argv.slice(1)
+const [url, version, ca, show] = process.argv.slice(1)
 const options = { protocolVersion: Number(version), reconnectPeriod: 0, connectTimeout: 8000 }
-if (ca) options.ca = require('fs').readFileSync(ca)
+const read = (name) => require('fs').readFileSync(name)
+if (ca) options.ca = read(ca)
+if (show) [options.cert, options.key] = [read(`${show}.crt`), read(`${show}.key`)]
 const client = require('mqtt').connect(url, options)
 const end = (code, text) => { console.log(text); process.exit(code) }
 client.on('error', (error) => end(3, `error: ${error.code} ${error.message}`))
@@ -170,9 +172,21 @@ def mosquitto_name_from_certificate(broker, version):
 class SealedPeer(Peer):
     """paho-mqtt over TLS."""
 
-    def __init__(self, broker, version, transport, ca="ca.crt"):
+    def __init__(self, broker, version, transport, ca="ca.crt", show=None):
         super().__init__(broker, version, transport=transport)
-        self.client.tls_set(ca_certs=ca)
+        files = {} if show is None else {"certfile": f"{show}.crt", "keyfile": f"{show}.key"}
+        self.client.tls_set(ca_certs=ca, **files)
+
+    def is_shut_out(self):
+        """Whether the broker ends the connection without a CONNACK."""
+        port = self.broker.port if self.transport == "tcp" else self.broker.ws_port
+        try:
+            self.client.connect(self.broker.host, port, 30)
+            self.client.loop_start()
+            self.disconnects.get(timeout=10)
+        except OSError:
+            pass
+        return self.connacks.empty()
 
 
 class Where:
@@ -209,13 +223,41 @@ def paho_wrong_authority(broker, variant):
         raise AssertionError("a broker of an unknown authority is taken")
 
 
-def mqtt_js_run(broker, variant, ca):
+@contextmanager
+def mutual():
+    """A broker with both encrypted listeners for clients that have a certificate, and those of two clients."""
+    for name, signer in {"device": "devices", "stranger": "strangers"}.items():
+        authority(signer)
+        certificate(name, signer, "clientAuth")
+    more = f'client_certificates = "required"\nclient_ca_file = "{os.getcwd()}/devices.crt"\nusername_from = "cn"\n'
+    with encrypted(more) as broker:
+        yield broker
+
+
+@case(each=PAHO)
+def paho_client_certificate(broker, variant):
+    version, transport = variant
+    with mutual() as broker:
+        peer = SealedPeer(Where(broker), version, transport, show="device").online()
+        peer.subscribe("paho/#", 2)
+        peer.client.publish("paho/t", b"sealed", 2)
+        expect(peer.messages.get(timeout=10).payload, b"sealed", "the message")
+        for show in ("stranger", None):
+            stranger = SealedPeer(Where(broker), version, transport, show=show)
+            expect(stranger.is_shut_out(), True, f"who shows {show} is refused")
+            stranger.client.loop_stop()
+        peer.client.publish("paho/t", b"still there", 1)
+        expect(peer.messages.get(timeout=10).payload, b"still there", "the message afterwards")
+        peer.client.disconnect()
+
+
+def mqtt_js_run(broker, variant, ca, show=""):
     number, scheme = variant
     need("node", "nodejs")
     if not pathlib.Path(os.environ.get("NODE_PATH", "/nowhere"), "mqtt").is_dir():
         raise Skip("the package mqtt of npm is not installed")
     url = f"{scheme}://127.0.0.1:{broker.ports[scheme]}" + ("/mqtt" if scheme == "wss" else "")
-    return subprocess.run(["node", "-e", JS, url, str(number), ca], capture_output=True, text=True, timeout=30)
+    return subprocess.run(["node", "-e", JS, url, str(number), ca, show], capture_output=True, text=True, timeout=30)
 
 
 @case(each=MQTT_JS)
@@ -232,6 +274,16 @@ def mqtt_js_wrong_authority(broker, variant):
         ended = mqtt_js_run(broker, variant, "other.crt")
         expect(ended.returncode, 3, f"it ends with an error: {ended.stdout}")
         expect("certificate" in ended.stdout.lower(), True, f"the reason: {ended.stdout}")
+
+
+@case(each=MQTT_JS)
+def mqtt_js_client_certificate(broker, variant):
+    with mutual() as broker:
+        ended = mqtt_js_run(broker, variant, "ca.crt", "device")
+        expect((ended.stdout.strip(), ended.returncode), ("got js/t sealed", 0), f"what it prints {ended.stderr}")
+        for show in ("stranger", ""):
+            ended = mqtt_js_run(broker, variant, "ca.crt", show)
+            expect(ended.returncode in (3, 4), True, f"who shows {show!r} is refused: {ended.stdout}")
 
 
 if __name__ == "__main__":

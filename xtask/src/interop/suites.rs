@@ -68,7 +68,7 @@ pub(super) const SUITES: &[(&str, Prepare)] = &[
     ("tls", |places| encrypting(places, "tls", "tls_cases.py")),
     ("nginx", |places| encrypting(places, "nginx", "nginx_cases.py")),
     ("browser", browser),
-    ("quic", quic),
+    ("quic", |places| encrypting(places, "quic", "quic_cases.py")),
     ("access", |places| virtual_environment(places, "access", "access_cases.py")),
     ("login", |places| virtual_environment(places, "login", "login_cases.py")),
     ("database-access", |places| virtual_environment(places, "database-access", "database_cases.py")),
@@ -143,19 +143,13 @@ fn browser(places: &Places) -> Result<Suite, String> {
     mqtt_js(places).map(|_| suite)
 }
 
-/// Encrypted listeners; the cases of MQTT.js are skipped where its package cannot be had.
+/// Encrypted listeners, QUIC among them; the cases of MQTT.js are skipped where its package cannot be had.
 fn encrypting(places: &Places, name: &'static str, script: &str) -> Result<Suite, String> {
     need("openssl", "version")?;
     let mut suite = virtual_environment(places, name, script)?;
     let packages = mqtt_js(places).map(|other| other.environment).unwrap_or_default();
     suite.environment.extend(packages);
     Ok(suite)
-}
-
-/// QUIC listeners, with a QUIC stack in Python.
-fn quic(places: &Places) -> Result<Suite, String> {
-    need("openssl", "version")?;
-    virtual_environment(places, "quic", "quic_cases.py")
 }
 
 fn mqtt_js(places: &Places) -> Result<Suite, String> {
