@@ -100,7 +100,9 @@ impl Look {
         match if all { server.reload() } else { server.reload_if_changed() } {
             Ok(Reloaded::Unchanged) => {}
             Ok(Reloaded::Renewed) => {
-                tracing::info!(files = ?server.expiries(), "certificates read again");
+                let files: Vec<_> =
+                    server.expiries().iter().map(|it| it.file.display().to_string()).collect();
+                tracing::info!(files = files.join(", "), "certificates read again");
                 self.renewed += 1;
             }
             Err(error) => self.errors.push(error),
