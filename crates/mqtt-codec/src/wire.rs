@@ -264,7 +264,8 @@ impl<'b, B: BufMut> Writer<'b, B> {
 }
 
 impl<B: BufMut> Sink for Writer<'_, B> {
-    #[inline]
+    // Most fields have a length that is known where they are written.
+    #[inline(always)]
     fn bytes(&mut self, bytes: &[u8]) {
         if let Some(free) = self.gathered[self.len..].get_mut(..bytes.len()) {
             free.copy_from_slice(bytes);

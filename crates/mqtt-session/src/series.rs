@@ -74,9 +74,13 @@ impl Series {
     }
 
     /// Whether one of `count` identifiers from `first` on is in use, or was until a moment ago.
+    #[inline]
     pub(crate) fn uses(&self, first: u16, count: u16) -> bool {
-        let wanted = Ids { first, count, first_sequence: 0 };
-        self.len > 0 && self.all().any(|ids| ids.overlaps(wanted))
+        self.len > 0 && self.is_among_all(Ids { first, count, first_sequence: 0 })
+    }
+
+    fn is_among_all(&self, wanted: Ids) -> bool {
+        self.all().any(|ids| ids.overlaps(wanted))
     }
 
     /// Whether one more batch can be remembered.
