@@ -180,7 +180,9 @@ fn reload_access(running: &Running<'_>) {
     match access::load(&configuration.access) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
-            running.guard.replace(&configuration.access, loaded);
+            if let Err(error) = running.guard.replace(&configuration.access, loaded) {
+                return error!("users and rules stay as they were: {error}");
+            }
             running.broker.access_changed();
             info!("users and access rules taken over");
         }

@@ -4,6 +4,7 @@
 pub mod acl;
 pub mod backoff;
 pub mod bans;
+pub mod consult;
 pub mod familiar;
 pub mod flapping;
 pub mod login;

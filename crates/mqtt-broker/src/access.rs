@@ -7,12 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use mqtt_access::consult::Consulted;
 use mqtt_codec::{QoS, ReasonCode, Version};
 use mqtt_session::{AuthenticationMethod, Refusal, Rights};
 use mqtt_store::Source;
 use mqtt_topic::{Mountpoint, TopicFilter, TopicName};
 use mqtt_transport::Certificate;
 
+use crate::consulting::Question;
 use crate::listening::ListenerRules;
 use crate::peers::Answer;
 
@@ -140,10 +142,40 @@ pub trait Access: fmt::Debug + Send + Sync + 'static {
         Rights::ALL
     }
 
+    /// Of those messages that [`publish_rights`](Self::publish_rights) does not allow, the ones that somebody else is to be
+    /// [asked](Self::consult) about. Asked once for each topic as well.
+    fn open_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
+        let _ = (client, topic);
+        Rights::NONE
+    }
+
     /// Whether a client may subscribe with a filter.
     fn may_subscribe(&self, client: &Identity, filter: &TopicFilter<&str>, qos: QoS) -> bool {
         let _ = (client, filter, qos);
         true
+    }
+
+    /// Whether [`is_open`](Self::is_open) has to be asked at all.
+    fn consults(&self) -> bool {
+        false
+    }
+
+    /// Whether somebody else is to be [asked](Self::consult) about a filter that
+    /// [`may_subscribe`](Self::may_subscribe) does not allow.
+    fn is_open(&self, client: &Identity, filter: &TopicFilter<&str>, qos: QoS) -> bool {
+        let _ = (client, filter, qos);
+        false
+    }
+
+    /// Asks somebody else what is [open](Self::open_rights), be it a service or a person. Until the answer is there nothing
+    /// more is read from this client, and nobody else waits. It must come in time, whatever happens: where it cannot be
+    /// had, the answer is [`Unanswered`](crate::Unanswered), the client is refused with 0x83, and the cause is counted.
+    ///
+    /// A message is asked about when its topic, QoS and RETAIN flag are new for the connection or the last answer holds no
+    /// more; a filter whenever it is subscribed to; a will when the client connects, and not again when it is sent.
+    fn consult(&self, question: Question) -> Answer<'static, Consulted> {
+        let _ = question;
+        Box::pin(ready(Consulted { verdict: Ok(false), until: Instant::now() }))
     }
 
     /// Whether [`receive_rights`](Self::receive_rights) has to be asked at all.

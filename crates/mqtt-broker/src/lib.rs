@@ -11,6 +11,7 @@ mod certificates;
 mod client;
 mod clients;
 mod connection;
+mod consulting;
 mod core;
 mod drops;
 mod gate;
@@ -42,6 +43,7 @@ pub use client::{
     Answers, Client, ClientDetails, ClientEntry, InjectError, InjectOptions, UnknownClient, WillDetails,
 };
 pub use connection::Peer;
+pub use consulting::Question;
 pub use drops::Dropped;
 pub use hooks::{
     Authentication, DisconnectCause, Events, FailureRule, Hooks, PacketVerdict, PublishVerdict, Restored,
@@ -54,6 +56,7 @@ pub use local::{
 pub use metrics::MetricsSnapshot;
 pub use mountpoint::{MountpointTemplate, TemplateError};
 pub use mqtt_access::bans::{BANS_MAX, Ban, BanRefused, Banned, Bans, Origin};
+pub use mqtt_access::consult::{Action, Consulted, Unanswered};
 pub use mqtt_access::{Network, NetworkError};
 pub use peers::{Answer, Peers};
 pub use refusals::{EntryRefusal, ReasonCounts, Refused};

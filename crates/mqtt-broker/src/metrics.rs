@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mqtt_access::consult::Unanswered;
 use mqtt_session::DropReason;
 use mqtt_transport::{Cause, Scheme, TransportViolation};
 
@@ -21,6 +22,7 @@ macro_rules! counters {
             dropped: [Counter; DropReason::ALL.len()],
             refused: Refused<Counter>,
             entries: [Counter; EntryRefusal::ALL.len()],
+            unanswered: [Counter; Unanswered::ALL.len()],
             pub(crate) reasons: ReasonCounts<Counter>,
         }
 
@@ -34,6 +36,8 @@ macro_rules! counters {
             pub refused: Refused<u64>,
             /// Connections closed before their first packet, in the order of [`EntryRefusal::ALL`].
             pub entries_refused: [u64; EntryRefusal::ALL.len()],
+            /// Questions about topics that nobody could answer, in the order of [`Unanswered::ALL`].
+            pub unanswered: [u64; Unanswered::ALL.len()],
             /// What clients were refused, by reason.
             pub reasons: Box<ReasonCounts>,
             /// Bans that are kept, some of which may have ended (a gauge).
@@ -50,6 +54,7 @@ macro_rules! counters {
                     storage: None,
                     bans: 0,
                     entries_refused: std::array::from_fn(|index| self.entries[index].value()),
+                    unanswered: std::array::from_fn(|index| self.unanswered[index].value()),
                     reasons: self.reasons.snapshot(),
                     refused: std::array::from_fn(|scheme| {
                         std::array::from_fn(|cause| self.refused[scheme][cause].value())
@@ -151,6 +156,11 @@ impl Metrics {
     pub(crate) fn count_entry(&self, refusal: EntryRefusal) {
         self.connections_refused.add(1);
         self.entries[refusal as usize].add(1);
+    }
+
+    /// Counts a question that nobody could answer.
+    pub(crate) fn count_unanswered(&self, why: Unanswered) {
+        self.unanswered[why as usize].add(1);
     }
 
     /// Counts a connection that its transport refused or ended.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mqtt_access::consult::Unanswered;
 use mqtt_codec::{Properties, QoS};
 use mqtt_session::{DropReason, Message, NO_PUBLISHER};
 use mqtt_topic::TopicName;
@@ -123,6 +124,9 @@ impl Figures {
             if count > 0 {
                 self.add(format!("refusals/connection/{}", cause.name()), count);
             }
+        }
+        for (why, count) in Unanswered::ALL.iter().zip(metrics.unanswered).filter(|(_, count)| *count > 0) {
+            self.add(format!("refusals/unanswered/{}", why.name()), count);
         }
         for (refused, reason, count) in metrics.reasons.iter() {
             self.add(format!("refusals/{}/{}", refused.name(), topic_level(reason)), count);

@@ -7,7 +7,8 @@ use std::time::Duration;
 use mqtt_access::login::{Answer, Applicant, Authenticator, Decision, Grant};
 use mqtt_codec::ReasonCode;
 use mqtt_session::AuthenticationMethod;
-use tokio::sync::Semaphore;
+
+use crate::turns::{NoTurn, Turns};
 
 /// How many questions a member that asks another service may have, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,39 +31,29 @@ impl Default for Bounds {
 /// A member within bounds. Whatever it cannot answer in time is refused.
 pub struct Bounded<A> {
     inner: A,
-    deadline: Duration,
-    /// Both those that are asked and those that wait.
-    admitted: Semaphore,
-    asking: Semaphore,
+    turns: Turns,
 }
 
 impl<A: Authenticator> Bounded<A> {
     /// Puts bounds around a member.
     #[must_use]
     pub fn new(inner: A, bounds: Bounds) -> Self {
-        Self {
-            inner,
-            deadline: bounds.deadline,
-            admitted: Semaphore::new(bounds.concurrent_max + bounds.waiting_max),
-            asking: Semaphore::new(bounds.concurrent_max),
-        }
+        Self { inner, turns: Turns::new(bounds) }
     }
 
     async fn ask(&self, applicant: &Applicant<'_>) -> Decision {
-        let Ok(_place) = self.admitted.try_acquire() else {
-            tracing::warn!(member = self.inner.name(), "too many logins wait for their answer");
-            return Decision::Deny(ReasonCode::ServerBusy);
-        };
-        let answer = async {
-            match self.asking.acquire().await {
-                Ok(_turn) => self.inner.decide(applicant).await,
-                Err(_) => Decision::Deny(ReasonCode::ServerUnavailable),
+        let member = self.inner.name();
+        match self.turns.take(self.inner.decide(applicant)).await {
+            Ok(decision) => decision,
+            Err(NoTurn::Busy) => {
+                tracing::warn!(member, "too many logins wait for their answer");
+                Decision::Deny(ReasonCode::ServerBusy)
             }
-        };
-        tokio::time::timeout(self.deadline, answer).await.unwrap_or_else(|_| {
-            tracing::warn!(member = self.inner.name(), deadline = ?self.deadline, "no answer about a login in time");
-            Decision::Deny(ReasonCode::ServerUnavailable)
-        })
+            Err(NoTurn::Late) => {
+                tracing::warn!(member, deadline = ?self.turns.deadline(), "no answer about a login in time");
+                Decision::Deny(ReasonCode::ServerUnavailable)
+            }
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod permissions;
 #[cfg(any(feature = "http", feature = "redis", feature = "postgres"))]
 mod recall;
 mod scram;
+mod turns;
 
 pub use anonymous::Anonymous;
 pub use bounded::{Bounded, Bounds};

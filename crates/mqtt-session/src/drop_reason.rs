@@ -19,6 +19,8 @@ pub enum DropReason {
     SessionEnded,
     /// Its publisher may not publish to this topic.
     PublishNotAuthorized,
+    /// Nobody could say whether its publisher may publish it.
+    PublishUndecided,
     /// Its receiver may not get it: access rules on the topic, its QoS or its RETAIN flag.
     ReceiveNotAuthorized,
     /// It lies outside the part of the topic tree that the receiver sees, so that it has no name for it.
@@ -37,7 +39,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All reasons, in the order of [`index`](Self::index).
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Expired,
         Self::TooLargeForReceiver,
         Self::QueueFullMessages,
@@ -46,6 +48,7 @@ impl DropReason {
         Self::ReceiverStalled,
         Self::SessionEnded,
         Self::PublishNotAuthorized,
+        Self::PublishUndecided,
         Self::ReceiveNotAuthorized,
         Self::OutsideMountpoint,
         Self::PayloadTooLarge,
@@ -73,6 +76,7 @@ impl DropReason {
             Self::ReceiverStalled => "receiver_stalled",
             Self::SessionEnded => "session_ended",
             Self::PublishNotAuthorized => "publish_not_authorized",
+            Self::PublishUndecided => "publish_undecided",
             Self::ReceiveNotAuthorized => "receive_not_authorized",
             Self::OutsideMountpoint => "outside_mountpoint",
             Self::PayloadTooLarge => "payload_too_large",

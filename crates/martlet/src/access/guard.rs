@@ -6,9 +6,10 @@ use std::sync::Arc;
 use mqtt_access::acl::{Effect, Policy, Ruling, Subject};
 use mqtt_access::bans::Bans;
 use mqtt_access::login::{self, Applicant, Chain, Moment, ProvenBy};
-use mqtt_broker::{Access, Answer, Grant, Identity, ListenerRules, Login, Remembered};
+use mqtt_broker::{Access, Answer, Consulted, Grant, Identity, ListenerRules, Login, Question, Remembered};
 use mqtt_codec::{QoS, ReasonCode};
 use mqtt_login::Anonymous;
+use mqtt_login::http::{HttpAuthority, TopicQuestion};
 use mqtt_session::{AuthenticationMethod, Refusal, Rights};
 use mqtt_store::Source;
 use mqtt_topic::{TopicFilter, TopicName};
@@ -31,6 +32,37 @@ pub(crate) struct Guard {
 struct Known {
     loaded: Loaded,
     members: Members,
+    /// Who is asked where no rule decides.
+    authority: Option<Arc<HttpAuthority>>,
+}
+
+impl Known {
+    fn new(settings: &AccessSettings, loaded: Loaded, resources: &Resources) -> Result<Arc<Self>, String> {
+        let members = Members::new(settings, &loaded, resources);
+        let authority =
+            loaded.authority.as_ref().map(|client| settings.authority.authority(client)).transpose();
+        let authority = authority.map_err(|error| format!("no random numbers: {error}"))?;
+        Ok(Arc::new(Self { loaded, members, authority }))
+    }
+
+    /// What the rules say of a subscription; `None` if none decides and a service has to be asked.
+    fn subscribe_ruling(&self, client: &Identity, filter: &TopicFilter<&str>, qos: QoS) -> Option<Effect> {
+        let grant = grant_of(client);
+        if grant.is_some_and(|grant| grant.is_superuser) {
+            return Some(Effect::Allow);
+        }
+        let policies = [own_rules(grant), self.loaded.policy.as_ref()];
+        let mut policies = policies.into_iter().flatten().peekable();
+        match (policies.peek().is_some(), self.authority.is_some()) {
+            (false, false) => Some(Effect::Allow),
+            (false, true) => None,
+            (true, asked) => {
+                let ruling =
+                    policies.find_map(|policy| policy.subscribe_ruling(&subject(client), filter, qos));
+                if asked { ruling } else { ruling.or(Some(Effect::Deny)) }
+            }
+        }
+    }
 }
 
 /// What is remembered of a client that has logged in.
@@ -54,19 +86,20 @@ impl Guard {
     /// The system has no random numbers.
     pub(crate) fn new(settings: &AccessSettings, loaded: Loaded) -> Result<Self, String> {
         let resources = Resources::new(settings).map_err(|error| format!("no random numbers: {error}"))?;
-        let members = Members::new(settings, &loaded, &resources);
-        Ok(Self {
-            logins: Logins::new(settings, &loaded.bans, now().instant),
-            now: RwLock::new(Arc::new(Known { loaded, members })),
-            resources,
-        })
+        let logins = Logins::new(settings, &loaded.bans, now().instant);
+        let known = Known::new(settings, loaded, &resources)?;
+        Ok(Self { logins, now: RwLock::new(known), resources })
     }
 
     /// Answers from this from now on. Tell the broker with `access_changed` afterwards.
-    pub(crate) fn replace(&self, settings: &AccessSettings, loaded: Loaded) {
-        let members = Members::new(settings, &loaded, &self.resources);
-        self.logins.renew(settings, &loaded.bans, now().instant);
-        *self.now.write() = Arc::new(Known { loaded, members });
+    ///
+    /// # Errors
+    /// The system has no random numbers; everything stays as it is.
+    pub(crate) fn replace(&self, settings: &AccessSettings, loaded: Loaded) -> Result<(), String> {
+        let known = Known::new(settings, loaded, &self.resources)?;
+        self.logins.renew(settings, &known.loaded.bans, now().instant);
+        *self.now.write() = known;
+        Ok(())
     }
 
     /// Who is shut out, for the broker to share.
@@ -118,19 +151,26 @@ impl Guard {
         decided
     }
 
-    /// Asks the client's own rules and then those for everybody.
-    fn rights(&self, client: &Identity, ask: impl Fn(&Policy, &Subject<'_>) -> Ruling) -> Rights {
-        let (known, grant) = (self.known(), grant_of(client));
+    /// What the client's own rules and then those for everybody allow, and what they leave open. Without any rules all is
+    /// open where a service is asked, and all is allowed where none is.
+    fn judge(
+        &self,
+        known: &Known,
+        client: &Identity,
+        ask: impl Fn(&Policy, &Subject<'_>) -> Ruling,
+    ) -> (Rights, Rights) {
+        let grant = grant_of(client);
         if grant.is_some_and(|grant| grant.is_superuser) {
-            return Rights::ALL;
+            return (Rights::ALL, Rights::NONE);
         }
         let subject = subject(client);
         let policies = [own_rules(grant), known.loaded.policy.as_ref()];
         let rulings = policies.into_iter().flatten().map(|policy| ask(policy, &subject));
-        let Some(ruling) = rulings.reduce(Ruling::or_else) else { return Rights::ALL };
-        // Of a client from before the start nobody knows what rules its login brought along: only a denial counts then.
-        let unknown = known.members.bring_rules() && client.details::<Remembered>().is_some();
-        if unknown { ruling.allowed.or(ruling.open) } else { ruling.allowed }
+        match rulings.reduce(Ruling::or_else) {
+            Some(ruling) => (ruling.allowed, ruling.open),
+            None if known.authority.is_some() => (Rights::NONE, Rights::ALL),
+            None => (Rights::ALL, Rights::NONE),
+        }
     }
 }
 
@@ -185,6 +225,19 @@ fn subject(client: &Identity) -> Subject<'_> {
     }
 }
 
+fn topic_question(question: &Question) -> TopicQuestion<'_> {
+    let client = &question.client;
+    TopicQuestion {
+        client_id: &client.client_id,
+        username: client.username.as_deref(),
+        address: client.address.map(|address| address.ip()),
+        listener: &client.listener.name,
+        action: question.action,
+        topic: &question.topic,
+        qos: question.qos,
+    }
+}
+
 impl Access for Guard {
     fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
         Box::pin(self.admit(login))
@@ -203,17 +256,42 @@ impl Access for Guard {
     }
 
     fn publish_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
-        self.rights(client, |policy, subject| policy.publish_ruling(subject, topic))
+        let known = self.known();
+        let (allowed, open) =
+            self.judge(&known, client, |policy, subject| policy.publish_ruling(subject, topic));
+        // Of a client from before the start nobody knows what rules its login brought along: only a denial counts then.
+        let unknown = known.members.bring_rules() && client.details::<Remembered>().is_some();
+        if unknown { allowed.or(open) } else { allowed }
+    }
+
+    fn open_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
+        let known = self.known();
+        if known.authority.is_none() {
+            return Rights::NONE;
+        }
+        self.judge(&known, client, |policy, subject| policy.publish_ruling(subject, topic)).1
     }
 
     fn may_subscribe(&self, client: &Identity, filter: &TopicFilter<&str>, qos: QoS) -> bool {
-        let (known, grant) = (self.known(), grant_of(client));
-        let policies = [own_rules(grant), known.loaded.policy.as_ref()];
-        let mut policies = policies.into_iter().flatten().peekable();
-        grant.is_some_and(|grant| grant.is_superuser)
-            || policies.peek().is_none()
-            || policies.find_map(|policy| policy.subscribe_ruling(&subject(client), filter, qos))
-                == Some(Effect::Allow)
+        self.known().subscribe_ruling(client, filter, qos) == Some(Effect::Allow)
+    }
+
+    fn consults(&self) -> bool {
+        self.now.read().authority.is_some()
+    }
+
+    fn is_open(&self, client: &Identity, filter: &TopicFilter<&str>, qos: QoS) -> bool {
+        self.consults() && self.known().subscribe_ruling(client, filter, qos).is_none()
+    }
+
+    fn consult(&self, question: Question) -> Answer<'static, Consulted> {
+        let (authority, now) = (self.known().authority.clone(), now().instant);
+        Box::pin(async move {
+            let Some(authority) = authority else {
+                return Consulted { verdict: Ok(false), until: now }; // a reload has switched it off meanwhile
+            };
+            authority.ask(&topic_question(&question), now).await
+        })
     }
 
     fn restricts_receiving(&self) -> bool {
@@ -222,7 +300,12 @@ impl Access for Guard {
     }
 
     fn receive_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
-        self.rights(client, |policy, subject| policy.receive_ruling(subject, topic))
+        let known = self.known();
+        let (allowed, open) =
+            self.judge(&known, client, |policy, subject| policy.receive_ruling(subject, topic));
+        let unknown = known.members.bring_rules() && client.details::<Remembered>().is_some();
+        // Whoever a service lets subscribe gets what no rule denies.
+        if unknown || known.authority.is_some() { allowed.or(open) } else { allowed }
     }
 
     fn may_replay(&self, source: &Source, topic: TopicName<&str>, qos: QoS) -> bool {
@@ -236,9 +319,9 @@ impl Access for Guard {
         let known = self.known();
         let Some(policy) = &known.loaded.policy else { return true };
         let ruling = policy.publish_ruling(&subject, topic);
-        // Rules that came with the publisher's login are not kept: only a denial counts then.
-        let allowed =
-            if known.members.bring_rules() { ruling.allowed.or(ruling.open) } else { ruling.allowed };
+        // Rules that came with the publisher's login are not kept, and nobody is asked again: only a denial counts then.
+        let somebody_else = known.members.bring_rules() || known.authority.is_some();
+        let allowed = if somebody_else { ruling.allowed.or(ruling.open) } else { ruling.allowed };
         allowed.allow(qos, true)
     }
 

@@ -1,4 +1,5 @@
-//! The section `[http_login]` of the configuration: from options to a member of the chain.
+//! The sections `[http_login]` and `[http_access]` of the configuration: from options to a member of the chain, and to whoever
+//! is asked where no rule decides.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,13 +7,13 @@ use std::time::Duration;
 
 use mqtt_access::login::Authenticator;
 use mqtt_http::{Client, ClientOptions, TlsClientOptions};
-use mqtt_login::http::{AnswerStyle, CallbackSettings, HttpCallback, QuestionStyle};
+use mqtt_login::http::{AnswerStyle, CallbackSettings, HttpAuthority, HttpCallback, QuestionStyle};
 use mqtt_login::{Bounded, Bounds};
 
 use super::service::{SecretHeaders, ServiceUrl};
 use crate::config::Choice;
 
-/// How a service is asked about logins.
+/// How a service is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HttpOptions {
     pub(crate) url: ServiceUrl,
@@ -48,37 +49,54 @@ impl Default for HttpOptions {
 }
 
 impl HttpOptions {
+    /// Where every topic of every client is a question, answers have to be remembered.
+    pub(crate) fn about_topics() -> Self {
+        Self { remember: Duration::from_secs(60), remember_max: 100_000, ..Self::default() }
+    }
+
     /// Whether there is a service.
     pub(crate) fn is_configured(&self) -> bool {
         self.url.is_some()
     }
 
     /// Asks it.
-    pub(super) fn load(&self, errors: &mut Vec<String>) -> Option<Client> {
+    pub(super) fn load(&self, key: &str, errors: &mut Vec<String>) -> Option<Client> {
         let options = ClientOptions {
             timeout: self.timeout,
             answer_bytes_max: self.answer_bytes_max,
             idle_max: self.concurrent_max,
             tls: TlsClientOptions { ca_file: self.ca_file.clone(), ..TlsClientOptions::default() },
         };
-        self.url.client("http_login.url", &options, errors)
+        self.url.client(key, &options, errors)
     }
 
     /// The member of the chain; `None` if the system has no random numbers.
     pub(super) fn member(&self, client: &Client) -> Option<Arc<dyn Authenticator>> {
-        let settings = CallbackSettings {
+        let member = HttpCallback::new(client.clone(), self.settings()).ok()?;
+        Some(Arc::new(Bounded::new(member, self.bounds())))
+    }
+
+    /// Whoever is asked about topics. What was answered before a reload is forgotten.
+    pub(super) fn authority(&self, client: &Client) -> Result<Arc<HttpAuthority>, getrandom::Error> {
+        HttpAuthority::new(client.clone(), self.settings(), self.bounds()).map(Arc::new)
+    }
+
+    fn settings(&self) -> CallbackSettings {
+        CallbackSettings {
             question: self.question,
             answer: self.answer,
             headers: self.headers.0.clone(),
             remember: self.remember,
             remember_max: self.remember_max,
-        };
-        let bounds = Bounds {
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds {
             concurrent_max: self.concurrent_max,
             waiting_max: self.waiting_max,
             deadline: self.timeout + Duration::from_secs(1),
-        };
-        Some(Arc::new(Bounded::new(HttpCallback::new(client.clone(), settings).ok()?, bounds)))
+        }
     }
 }
 

@@ -21,6 +21,8 @@ pub(crate) struct Loaded {
     pub(crate) policy: Option<Policy>,
     pub(crate) jwt: JwtKeys,
     pub(crate) http: Option<Client>,
+    /// Who is asked where no rule decides.
+    pub(crate) authority: Option<Client>,
     pub(crate) databases: Databases,
     /// Those of the configuration and of all files, as they are written.
     pub(crate) bans: Vec<String>,
@@ -57,11 +59,12 @@ pub(crate) fn load(settings: &AccessSettings) -> Result<Loaded, Vec<String>> {
         warnings.extend(said.map(|warning| format!("{}: {}", warning.place, warning.problem)));
     }
     let users = Arc::new(Users::new(users));
-    let (jwt, http) = (settings.jwt.load(&mut errors), settings.http.load(&mut errors));
+    let (jwt, http) = (settings.jwt.load(&mut errors), settings.http.load("http_login.url", &mut errors));
+    let authority = settings.authority.load("http_access.url", &mut errors);
     let databases = Databases::open(settings, &mut errors);
     let bans = bans(settings, &mut errors);
     if errors.is_empty() {
-        Ok(Loaded { users, policy, jwt, http, databases, bans, warnings })
+        Ok(Loaded { users, policy, jwt, http, authority, databases, bans, warnings })
     } else {
         Err(errors)
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use jsonwebtoken::{EncodingKey, Header};
+use mqtt_broker::Unanswered;
 use mqtt_codec::QoS::AtMostOnce;
 use mqtt_codec::{ReasonCode, Version};
 use mqtt_testkit::{ConnectBuilder, HttpAnswer, HttpService, connect, publish};
@@ -268,4 +269,66 @@ async fn no_secret_is_shown_whatever_fails() {
         assert!(at.is_none(), "{}", &text[at.unwrap_or(0).saturating_sub(300)..]);
         assert!(!text.contains(&good), "a whole token");
     }
+}
+
+fn with_authority(service: &HttpService, rules: &[&str]) -> AccessSettings {
+    let mut settings = settings(rules);
+    let url = format!("{}?key={MARKER}", service.url("/topics"));
+    settings.authority.url = Setting::read(Value::Text(url)).expect("an address");
+    settings.authority.timeout = Duration::from_millis(300);
+    settings
+}
+
+async fn told(peer: &mut mqtt_testkit::Peer, topic: &str) -> ReasonCode {
+    peer.send(publish(topic).payload("x").qos1(1)).await;
+    peer.expect_puback(1).await.reason
+}
+
+#[tokio::test]
+async fn a_service_is_asked_where_no_rule_decides_and_its_answer_is_remembered() {
+    let service = HttpService::start().await;
+    let allow = || HttpAnswer::status(200, r#"{"result": "allow"}"#);
+    service.always(HttpAnswer::status(200, r#"{"result": "deny"}"#));
+    let rules = ["allow user=alice publish ruled/#", "deny user=* all secret/#"];
+    let house = house(&with_authority(&service, &rules), false).await;
+    let mut alice = house.connect(connect("a").username("alice").password("secret")).await;
+    assert_eq!(told(&mut alice, "ruled/1").await, ReasonCode::NoMatchingSubscribers);
+    assert_eq!(told(&mut alice, "secret/1").await, ReasonCode::NotAuthorized);
+    assert!(service.asked().is_empty());
+    service.answer(allow());
+    for _ in 0..3 {
+        assert_eq!(told(&mut alice, "open/1").await, ReasonCode::NoMatchingSubscribers);
+    }
+    assert_eq!(told(&mut alice, "open/2").await, ReasonCode::NotAuthorized);
+    let asked = service.asked();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    for part in ["\"action\":\"publish\"", "\"topic\":\"open/1\"", "\"qos\":\"1\"", "\"clientid\":\"a\""] {
+        assert!(asked[0].contains(part), "{part} in {}", asked[0]);
+    }
+    service.answer(allow());
+    alice.subscribe("open/#", AtMostOnce).await;
+    assert_eq!(told(&mut alice, "open/1").await, ReasonCode::Success);
+    alice.receive_text("x").await;
+}
+
+#[tokio::test]
+async fn where_the_service_cannot_be_asked_the_client_is_refused_and_the_cause_is_counted() {
+    let service = HttpService::start().await;
+    let house = house(&with_authority(&service, &[]), false).await;
+    let mut alice = house.connect(connect("a").username("alice").password("secret")).await;
+    let causes = [
+        (HttpAnswer::status(500, MARKER), Unanswered::NoAnswer),
+        (HttpAnswer::status(200, MARKER), Unanswered::NoAnswer),
+        (HttpAnswer::Silence, Unanswered::TimedOut),
+    ];
+    for (answer, cause) in causes {
+        let before = house.broker.metrics().unanswered[cause as usize];
+        service.answer(answer);
+        assert_eq!(told(&mut alice, "t").await, ReasonCode::ImplementationSpecificError, "{cause:?}");
+        assert_eq!(house.broker.metrics().unanswered[cause as usize], before + 1, "{cause:?}");
+    }
+    let mut without = with_authority(&service, &[]);
+    without.authority.url = Default::default();
+    house.reload(&without);
+    assert_eq!(told(&mut alice, "t").await, ReasonCode::NoMatchingSubscribers, "there are no rules at all");
 }

@@ -35,6 +35,7 @@ pub(crate) struct AccessSettings {
     pub(crate) flapping_ban: Duration,
     pub(crate) jwt: JwtOptions,
     pub(crate) http: HttpOptions,
+    pub(crate) authority: HttpOptions,
     pub(crate) redis: Database,
     pub(crate) postgres: Database,
 }
@@ -57,6 +58,7 @@ impl Default for AccessSettings {
             flapping_ban: Duration::from_secs(300),
             jwt: JwtOptions::default(),
             http: HttpOptions::default(),
+            authority: HttpOptions::about_topics(),
             redis: Database::redis(),
             postgres: Database::postgres(),
         }

@@ -91,7 +91,7 @@ impl House {
     }
 
     pub(super) fn reload(&self, settings: &AccessSettings) {
-        self.guard.replace(settings, load(settings).expect("good settings"));
+        self.guard.replace(settings, load(settings).expect("good settings")).expect("random numbers");
         self.broker.access_changed();
     }
 }

@@ -74,6 +74,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
         "A service that decides on logins: the member `http` of the authentication chain. `SIGHUP` takes this section over, too.",
     ),
     (
+        "http_access",
+        "A service that is asked what clients may publish and subscribe to where no rule decides. `SIGHUP` takes this section over, too.",
+    ),
+    (
         "redis",
         "Users and rules in Redis: the member `redis` of the authentication chain. `SIGHUP` takes this section over, too.",
     ),
@@ -118,6 +122,7 @@ pub(super) const fn is_about_access(key: &str) -> bool {
     in_section(key, "access.")
         || in_section(key, "jwt.")
         || in_section(key, "http_login.")
+        || in_section(key, "http_access.")
         || in_section(key, "redis.")
         || in_section(key, "postgres.")
 }
@@ -384,6 +389,30 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("http_login.remember_max", access.http.remember_max, Kind::integer(0, U32_MAX), None,
         "Clients that are remembered so."),
 
+    ("http_access.url", access.authority.url, Kind::Text, None,
+        "A service that is asked what a client may publish and subscribe to, where no rule decides. \"\" for none."),
+    ("http_access.question", access.authority.question, Kind::choice::<QuestionStyle>(), None,
+        "How it is asked: `post-json` and `post-form` send the fields `clientid`, `username`, `address`, `listener`, `action`, `topic`, \
+         `qos` and `retain` in the body, `get` in the query."),
+    ("http_access.answer", access.authority.answer, Kind::choice::<AnswerStyle>(), None,
+        "How it answers: with a JSON object whose `result` is `allow`, `deny` or `ignore` (denied as well), or by `status` alone."),
+    ("http_access.headers", access.authority.headers, Kind::List, None,
+        "Headers of every request, as `NAME: VALUE`. They are not shown."),
+    ("http_access.ca_file", access.authority.ca_file, Kind::Text, None,
+        "File of the authorities that its certificate is checked with, in PEM. Without it, those of the system are trusted."),
+    ("http_access.timeout_ms", access.authority.timeout, Kind::integer(1, DAY_MS), Milliseconds,
+        "Time for an answer; without one the client is refused. It is not read from meanwhile, and nobody else waits."),
+    ("http_access.answer_bytes_max", access.authority.answer_bytes_max, Kind::integer(64, U32_MAX), Bytes,
+        "The longest answer."),
+    ("http_access.concurrent_max", access.authority.concurrent_max, Kind::integer(1, U16_MAX), None,
+        "Questions under way at a time."),
+    ("http_access.waiting_max", access.authority.waiting_max, Kind::integer(0, U32_MAX), None,
+        "Questions that may wait for their turn; what more there are is refused."),
+    ("http_access.remember_ms", access.authority.remember, Kind::integer(0, DAY_MS), Milliseconds,
+        "How long an answer holds for the same client, action, topic, QoS and RETAIN flag; 0 to ask about each message. A reload \
+         forgets them."),
+    ("http_access.remember_max", access.authority.remember_max, Kind::integer(0, U32_MAX), None,
+        "Answers that are remembered; those that end soonest make room."),
     ("redis.url", access.redis.url, Kind::Text, None,
         "Where it is: `redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE]`, or `rediss://...` over TLS. Shown without the password."),
     ("redis.ca_file", access.redis.ca_file, Kind::Text, None,
@@ -549,7 +578,8 @@ mod tests {
         let of_the_broker = 1 + (15 + 3) + 23 + 3 + 2 + 2 + 1 + 1 + 2;
         let is_own = |row: &&Row<Configuration>| {
             let (section, name) = row.split_key();
-            ["", "access", "http_login", "jwt", "log", "postgres", "redis", "runtime"].contains(&section)
+            ["", "access", "http_access", "http_login", "jwt", "log", "postgres", "redis", "runtime"]
+                .contains(&section)
                 || section == "storage" && !name.starts_with("durability")
         };
         assert_eq!(ROWS.iter().filter(|row| !is_own(row)).count(), of_the_broker);

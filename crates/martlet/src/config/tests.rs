@@ -44,7 +44,7 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
         (Kind::Text, _) if key == "unix_user" => Value::Text("root".to_owned()),
         (Kind::Text, _) if key == "unix_group" => Value::Text("12".to_owned()),
         (Kind::Text, _) if key == "mountpoint" => Value::Text("site/${username}/".to_owned()),
-        (Kind::Text, _) if key.ends_with("_url") || key == "http_login.url" => {
+        (Kind::Text, _) if key.ends_with("_url") || matches!(key, "http_login.url" | "http_access.url") => {
             Value::Text("http://a/b".to_owned())
         }
         (Kind::Text, _) => Value::Text("ws://localhost:9001/a \"quoted\" \\ text\n".trim().to_owned()),
@@ -56,7 +56,9 @@ fn another_value(kind: &Kind, default: &Value, key: &str) -> Value {
         }
         (Kind::List, _) if key == "access.users" => Value::List(vec!["a:(hidden)".to_owned()]),
         (Kind::List, _) if key == "jwt.algorithms" => Value::List(vec!["HS256".to_owned()]),
-        (Kind::List, _) if key == "http_login.headers" => Value::List(vec!["a: (hidden)".to_owned()]),
+        (Kind::List, _) if matches!(key, "http_login.headers" | "http_access.headers") => {
+            Value::List(vec!["a: (hidden)".to_owned()])
+        }
         (Kind::List, _) if key == "access.bans" => Value::List(vec!["user=a for 60s".to_owned()]),
         (Kind::List, _) if key == "storage.durability_by_topic" => {
             Value::List(vec!["a/#=memory".to_owned(), "b=c=acked".to_owned()])

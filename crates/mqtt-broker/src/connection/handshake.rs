@@ -41,7 +41,7 @@ pub(super) struct Admission {
 }
 
 /// Reads the CONNECT and decides. `None`: refused; what is to be said was written already.
-pub(super) async fn admit(core: &Core, link: &mut Link, peer: &Peer) -> Option<Admission> {
+pub(super) async fn admit(core: &Arc<Core>, link: &mut Link, peer: &Peer) -> Option<Admission> {
     let frame = match link.next_frame(core).await {
         Ok(frame) => frame,
         Err(why) => {
@@ -95,7 +95,7 @@ fn count_unheard(core: &Core, peer: &Peer, why: &Unheard) {
 }
 
 async fn judge(
-    core: &Core,
+    core: &Arc<Core>,
     link: &mut Link,
     peer: &Peer,
     connect: &Connect<'_>,
@@ -170,7 +170,7 @@ async fn judge(
         return Err(ReasonCode::Banned.into()); // under a name that only the login has told
     }
     if let Some(will) = &opening.will
-        && let Some(reason) = paths::refuse_publish(core, &identity, will.topic(), will.qos, will.retain)
+        && let Err(reason) = paths::ask_to_publish(core, &identity, will.topic(), will.qos, will.retain).await
     {
         return Err(reason.into()); // a will is published with the rights of its client
     }

@@ -80,7 +80,10 @@ fn publish_whole(
             return publish_ruled(core, identity, publisher, publish, objection, now);
         }
     }
-    let reason = publisher.publish(publish, now);
+    let reason = match publisher.publish(publish, now) {
+        Ok(reason) => reason,
+        Err(answer) => return Handled::UnderReview(Review::of_rights(publish, None, answer)),
+    };
     if core.hooks.wants(Events::PUBLISHED) {
         tell_published(core, identity, publish, reason);
     }
@@ -117,15 +120,23 @@ pub(super) fn publish_ruled(
             return Handled::UnderReview(Review::of_publish(core, identity, publish, Some(*publication)));
         }
         Ruling::Pass => {
-            let reason = publisher.publish(publish, now);
+            let reason = match publisher.publish(publish, now) {
+                Ok(reason) => reason,
+                Err(answer) => return Handled::UnderReview(Review::of_rights(publish, None, answer)),
+            };
             tell_published(core, identity, publish, reason);
             reason
         }
         Ruling::Swallow => ReasonCode::Success,
         Ruling::Rewritten(publication) => {
-            let publish = rewrite(publish, &publication, now).expect("the chain has checked it");
-            let reason = publisher.publish(&publish, now);
-            tell_published(core, identity, &publish, reason);
+            let changed = rewrite(publish, &publication, now).expect("the chain has checked it");
+            let reason = match publisher.publish(&changed, now) {
+                Ok(reason) => reason,
+                Err(answer) => {
+                    return Handled::UnderReview(Review::of_rights(publish, Some(*publication), answer));
+                }
+            };
+            tell_published(core, identity, &changed, reason);
             reason
         }
         Ruling::Reject(reason) => {

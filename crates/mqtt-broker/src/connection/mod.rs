@@ -38,10 +38,10 @@ use crate::listening::ListenerRules;
 use crate::refusals::EntryRefusal;
 pub(crate) use dialogue::Dialogue;
 pub(crate) use injecting::{Injected, Injection, Refused, act_on};
-pub(crate) use paths::refuse_publish;
+pub(crate) use paths::{ask_to_publish, refuse_publish};
 pub(crate) use rate::Rates;
 pub(crate) use replay::{Next, Replay, Replays};
-pub(crate) use subscribing::refuse_filter;
+pub(crate) use subscribing::{ask_to_subscribe, refuse_filter};
 
 /// What is known of a peer before it has said anything.
 #[derive(Clone, Debug, Default)]

@@ -1,14 +1,17 @@
 //! Where a client's messages lead: looked up once per topic, kept while the index does not change.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use hashbrown::HashMap;
+use mqtt_access::consult::Consulted;
 use mqtt_codec::{QoS, ReasonCode};
 use mqtt_session::Rights;
 use mqtt_store::Durability;
 use mqtt_topic::TopicName;
 
 use crate::access::Identity;
+use crate::consulting::Question;
 use crate::core::Core;
 use crate::index::Route;
 
@@ -20,6 +23,8 @@ pub(super) struct Path {
     pub(super) refused: Option<ReasonCode>,
     /// What may be published there.
     pub(super) rights: Rights,
+    /// What somebody else has to be asked about before it may be published.
+    pub(super) open: Rights,
     pub(super) route: Route,
     /// What the acknowledgement of a message promises.
     pub(super) durability: Durability,
@@ -33,6 +38,8 @@ pub(super) struct Paths {
     by_topic: HashMap<Arc<str>, usize>,
     /// Targets of all paths, which bound their memory.
     targets: usize,
+    /// When the first answer of somebody else ends that a path relies on.
+    relies_until: Option<Instant>,
     /// The path that was asked for last: most publishers stay with one topic for a while.
     last: usize,
     /// Number and quality of service of the path that the latest run took, if it led to batches alone.
@@ -43,9 +50,20 @@ const TOPICS_MAX: usize = 256;
 const TARGETS_MAX: usize = 4096;
 
 impl Paths {
-    /// Whether the index has changed since the paths were looked up.
-    pub(super) fn is_outdated(&self, core: &Core) -> bool {
-        core.index.generation() != self.generation
+    /// Whether the index has changed since the paths were looked up, or what they rely on holds no more.
+    #[inline]
+    pub(super) fn is_outdated(&self, core: &Core, now: Instant) -> bool {
+        core.index.generation() != self.generation || self.relies_until.is_some_and(|until| until <= now)
+    }
+
+    /// Notes what was answered about one kind of message on a path, for as long as it holds.
+    pub(super) fn learn(&mut self, number: usize, kind: Rights, allowed: bool, until: Instant) {
+        let path = &mut self.paths[number];
+        path.open = path.open.without(kind);
+        if allowed {
+            path.rights = path.rights.or(kind);
+        }
+        self.relies_until = Some(self.relies_until.map_or(until, |other| other.min(until)));
     }
 
     /// Forgets all paths; the next ones belong to the index as it is now.
@@ -99,22 +117,24 @@ impl Paths {
         self.targets = 0;
         self.last = 0;
         self.run_before = None;
+        self.relies_until = None;
     }
 }
 
 impl Path {
     fn look_up(core: &Core, identity: &Identity, key: u64, topic: TopicName<&str>) -> Self {
-        let (refused, rights) = match publish_rights(core, identity, topic) {
+        let (refused, (rights, open)) = match publish_rights(core, identity, topic) {
             Ok(rights) => (None, rights),
-            Err(reason) => (Some(reason), Rights::NONE),
+            Err(reason) => (Some(reason), (Rights::NONE, Rights::NONE)),
         };
         let route = if refused.is_some() { Route::default() } else { core.route(topic, key) };
         let durability = core.durability(topic.as_str());
-        Self { topic: topic.as_str().into(), refused, rights, route, durability }
+        Self { topic: topic.as_str().into(), refused, rights, open, route, durability }
     }
 }
 
-/// Why a client may not publish such a message; `None` if it may.
+/// Why a client may not publish such a message; `None` if it may. What is open counts as allowed: a will that is due, whose
+/// client was asked about when it came.
 pub(crate) fn refuse_publish(
     core: &Core,
     identity: &Identity,
@@ -123,15 +143,47 @@ pub(crate) fn refuse_publish(
     retain: bool,
 ) -> Option<ReasonCode> {
     match publish_rights(core, identity, topic) {
-        Ok(rights) => (!rights.allow(qos, retain)).then_some(ReasonCode::NotAuthorized),
+        Ok((rights, open)) => (!rights.or(open).allow(qos, retain)).then_some(ReasonCode::NotAuthorized),
         Err(reason) => Some(reason),
     }
 }
 
-/// What a client may publish to a topic, or why nothing.
-fn publish_rights(core: &Core, identity: &Identity, topic: TopicName<&str>) -> Result<Rights, ReasonCode> {
+/// The same, where there is time to ask.
+pub(crate) async fn ask_to_publish(
+    core: &Arc<Core>,
+    identity: &Arc<Identity>,
+    topic: TopicName<&str>,
+    qos: QoS,
+    retain: bool,
+) -> Result<(), ReasonCode> {
+    let (rights, open) = publish_rights(core, identity, topic)?;
+    if rights.allow(qos, retain) {
+        return Ok(());
+    }
+    if !open.allow(qos, retain) {
+        return Err(ReasonCode::NotAuthorized);
+    }
+    let question = Question::about_message(identity, topic, qos, retain);
+    said(core.consult(question).await)
+}
+
+/// An answer as it is told to a client.
+pub(crate) fn said(consulted: Consulted) -> Result<(), ReasonCode> {
+    match consulted.verdict {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(ReasonCode::NotAuthorized),
+        Err(_) => Err(ReasonCode::ImplementationSpecificError),
+    }
+}
+
+/// What a client may publish to a topic, and what somebody else has to be asked about; or why nothing.
+fn publish_rights(
+    core: &Core,
+    identity: &Identity,
+    topic: TopicName<&str>,
+) -> Result<(Rights, Rights), ReasonCode> {
     if identity.privileged {
-        return Ok(Rights::ALL);
+        return Ok((Rights::ALL, Rights::NONE));
     }
     let limits = &core.settings.limits;
     let text = topic.as_str();
@@ -143,5 +195,6 @@ fn publish_rights(core: &Core, identity: &Identity, topic: TopicName<&str>) -> R
         return Err(ReasonCode::NotAuthorized);
     }
     let rights = core.access.publish_rights(identity, topic);
-    if rights.is_none() { Err(ReasonCode::NotAuthorized) } else { Ok(rights) }
+    let open = if rights.is_all() { Rights::NONE } else { core.access.open_rights(identity, topic) };
+    if rights.or(open).is_none() { Err(ReasonCode::NotAuthorized) } else { Ok((rights, open)) }
 }

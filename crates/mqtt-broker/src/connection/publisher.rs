@@ -2,20 +2,24 @@
 
 use std::cell::OnceCell;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
+use mqtt_access::consult::Consulted;
 use mqtt_codec::{PlainPublish, QoS, ReasonCode, Version};
-use mqtt_session::{DropReason, InboundPublish, Layout, Mounting, is_batchable};
+use mqtt_session::{DropReason, InboundPublish, Layout, Mounting, Rights, is_batchable};
 
 use mqtt_store::Source;
 use mqtt_topic::TopicName;
 
-use super::paths::{Path, Paths};
+use super::paths::{Path, Paths, said};
 use super::run::Run;
 use crate::access::Identity;
+use crate::consulting::Question;
 use crate::core::{Core, Touched};
 use crate::hooks::{Chain, Objection};
 use crate::outbox::Outbox;
+use crate::peers::Answer;
 use crate::restrict::source_of;
 
 /// The bytes of a message as they arrived.
@@ -54,18 +58,86 @@ impl Publisher {
 
     /// Routes one message; the reason is what its acknowledgement says, which must not leave before
     /// [`burst_over`](Self::burst_over) has returned: then at the latest the message is in every outbox it belongs to.
-    pub(super) fn publish(&mut self, publish: &InboundPublish<'_>, now: Instant) -> ReasonCode {
+    ///
+    /// # Errors
+    /// Somebody has to be asked first, and takes time: see [`publish_consulted`](Self::publish_consulted).
+    pub(super) fn publish(
+        &mut self,
+        publish: &InboundPublish<'_>,
+        now: Instant,
+    ) -> Result<ReasonCode, Answer<'static, Consulted>> {
         self.is_unstored = false;
         let number = self.find_path(publish, now);
         let path = self.paths.path(number);
         if let Some(reason) = path.refused {
             self.refuse(publish, DropReason::PublishNotAuthorized);
-            return reason;
+            return Ok(reason);
         }
         if !path.rights.is_all() && !path.rights.allow(publish.qos, publish.retain) {
-            self.refuse(publish, DropReason::PublishNotAuthorized);
-            return ReasonCode::NotAuthorized;
+            return self.publish_open(number, publish, now);
         }
+        Ok(self.publish_allowed(number, publish, now))
+    }
+
+    /// A message that is not allowed here; somebody else may be asked.
+    #[cold]
+    fn publish_open(
+        &mut self,
+        number: usize,
+        publish: &InboundPublish<'_>,
+        now: Instant,
+    ) -> Result<ReasonCode, Answer<'static, Consulted>> {
+        if !self.paths.path(number).open.allow(publish.qos, publish.retain) {
+            self.refuse(publish, DropReason::PublishNotAuthorized);
+            return Ok(ReasonCode::NotAuthorized);
+        }
+        let question = Question::about_message(&self.identity, publish.topic, publish.qos, publish.retain);
+        let mut answer = self.core.consult(question);
+        match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(consulted) => Ok(self.publish_consulted(publish, consulted, now)),
+            Poll::Pending => Err(answer),
+        }
+    }
+
+    /// Does what was answered about a message.
+    pub(super) fn publish_consulted(
+        &mut self,
+        publish: &InboundPublish<'_>,
+        consulted: Consulted,
+        now: Instant,
+    ) -> ReasonCode {
+        self.is_unstored = false;
+        let number = self.find_path(publish, now);
+        let path = self.paths.path(number);
+        let by_rules = path.rights.allow(publish.qos, publish.retain);
+        // Rules may have changed since it was asked.
+        let allowed =
+            by_rules || path.open.allow(publish.qos, publish.retain) && consulted.verdict == Ok(true);
+        let holds = consulted.until > now;
+        if let (false, true, Ok(verdict)) = (by_rules, holds, consulted.verdict)
+            && path.open.allow(publish.qos, publish.retain)
+        {
+            let kind = Rights::of(publish.qos, publish.retain);
+            self.paths.learn(number, kind, verdict, consulted.until);
+        }
+        if !allowed {
+            let undecided = consulted.verdict.is_err();
+            self.refuse(
+                publish,
+                if undecided { DropReason::PublishUndecided } else { DropReason::PublishNotAuthorized },
+            );
+            return said(consulted).err().unwrap_or(ReasonCode::NotAuthorized);
+        }
+        let reason = self.publish_allowed(number, publish, now);
+        if !by_rules && !holds {
+            self.hand_over_run(now);
+            self.paths.run_before = None; // the next message on this topic is asked about
+        }
+        reason
+    }
+
+    fn publish_allowed(&mut self, number: usize, publish: &InboundPublish<'_>, now: Instant) -> ReasonCode {
+        let path = self.paths.path(number);
         if publish.payload.len() > self.core.settings.limits.payload_bytes_max {
             self.refuse(publish, DropReason::PayloadTooLarge);
             return ReasonCode::QuotaExceeded;
@@ -93,11 +165,11 @@ impl Publisher {
     /// The topic of the run, if whatever is published on it next just joins its batches; between two runs that of the
     /// one before.
     #[inline]
-    pub(super) fn topic_in_batches(&self) -> Option<&Arc<str>> {
+    pub(super) fn topic_in_batches(&self, now: Instant) -> Option<&Arc<str>> {
         let on = if self.run.path().is_some() { self.run.path_in_batches() } else { self.paths.run_before };
         let (number, _) = on?;
         // A mounted client's packets name their topics in another way.
-        let is_named_so = self.mounting.is_none() && !self.paths.is_outdated(&self.core);
+        let is_named_so = self.mounting.is_none() && !self.paths.is_outdated(&self.core, now);
         is_named_so.then(|| &self.paths.path(number).topic)
     }
 
@@ -170,7 +242,7 @@ impl Publisher {
     /// Number of the path of a message. A run on another path, or on one that is no longer valid, is handed
     /// over before.
     fn find_path(&mut self, publish: &InboundPublish<'_>, now: Instant) -> usize {
-        if self.paths.is_outdated(&self.core) {
+        if self.paths.is_outdated(&self.core, now) {
             self.hand_over_run(now);
             self.paths.renew(&self.core);
         }

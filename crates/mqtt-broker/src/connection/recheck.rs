@@ -32,7 +32,7 @@ impl Dialogue {
         let subscriptions = self.protocol.session().subscriptions();
         let revoked = subscriptions.filter(|(filter, subscription)| {
             let filter = TopicFilter::parse(*filter).expect("a session holds valid filters");
-            refuse_filter(&self.core, &self.identity, &filter, subscription.options.qos).is_some()
+            refuse_filter(&self.core, &self.identity, &filter, subscription.options.qos, true).is_some()
         });
         let revoked: Vec<Box<str>> = revoked.map(|(filter, _)| filter.into()).collect();
         for filter in revoked {

@@ -57,7 +57,7 @@ impl Dialogue {
     ) -> Option<Result<(), Violation>> {
         let version = self.protocol.version();
         let publisher = self.publisher.as_mut()?;
-        let publish = PlainPublish::read(frame, publisher.topic_in_batches()?, version)?;
+        let publish = PlainPublish::read(frame, publisher.topic_in_batches(now)?, version)?;
         let is_stored = publish.qos == QoS::ExactlyOnce && self.outbox.kept.is_some();
         if is_stored || !publisher.goes_on_with(&publish) {
             return None;
@@ -98,7 +98,7 @@ impl Dialogue {
     ) -> Result<(), Violation> {
         let (core, identity) = (&self.core, &self.identity);
         let publisher = self.publisher.as_mut().expect("it has just been looked at");
-        let topic = Arc::clone(publisher.topic_in_batches().expect("it has just been looked at"));
+        let topic = Arc::clone(publisher.topic_in_batches(now).expect("it has just been looked at"));
         let publish = InboundPublish::plain(publish, TopicName::assume_valid(&*topic));
         let reason = if objection.is_some() || core.hooks.wants(Events::REVIEW_PUBLISH) {
             match hooked::publish_ruled(core, identity, publisher, &publish, objection, now) {

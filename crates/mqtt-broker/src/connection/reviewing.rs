@@ -1,4 +1,4 @@
-//! Questions to hooks that take their time. Until they are answered, nothing more is read from this client; everybody
+//! Questions to hooks, and to those whom the access rules leave something to, that take their time. Until they are answered, nothing more is read from this client; everybody
 //! else goes on.
 
 use std::fmt;
@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use mqtt_access::consult::Consulted;
 use mqtt_codec::{PacketId, QoS, ReasonCode, SubscriptionOptions};
 use mqtt_session::{DropReason, InboundPublish, Ticket, Violation};
-use mqtt_topic::TopicName;
+use mqtt_topic::{TopicFilter, TopicName};
 
 use super::dialogue::Dialogue;
 use super::publisher::publisher;
+use super::subscribing::ask_to_subscribe;
 use crate::Publication;
 use crate::access::Identity;
 use crate::core::Core;
 use crate::hooks::{Events, Hooks};
+use crate::peers::Answer;
 
 /// A question that has been put.
 pub(crate) struct Review(Pin<Box<dyn Future<Output = Reviewed> + Send>>);
@@ -25,6 +28,7 @@ pub(crate) struct Review(Pin<Box<dyn Future<Output = Reviewed> + Send>>);
 #[derive(Debug)]
 pub(crate) enum Reviewed {
     Publish(Box<ReviewedPublish>),
+    Consulted(Box<ConsultedPublish>),
     Subscribe(ReviewedSubscribe),
 }
 
@@ -32,6 +36,14 @@ pub(crate) enum Reviewed {
 pub(crate) struct ReviewedPublish {
     /// What to publish, or nothing.
     verdict: Result<Option<Publication>, ReasonCode>,
+    arrived: Arrived,
+}
+
+/// A message that somebody else was asked about after the hooks.
+#[derive(Debug)]
+pub(crate) struct ConsultedPublish {
+    publication: Publication,
+    consulted: Consulted,
     arrived: Arrived,
 }
 
@@ -60,7 +72,44 @@ pub(super) struct Entry {
     pub(super) asked: Result<(), ReasonCode>,
 }
 
+/// What is said where nobody could be asked.
+const UNANSWERED: ReasonCode = ReasonCode::ImplementationSpecificError;
+
+impl Arrived {
+    fn of(publish: &InboundPublish<'_>) -> Self {
+        Self {
+            ticket: publish.ticket(),
+            topic: publish.topic.as_str().into(),
+            qos: publish.qos,
+            expires_at: publish.expires_at,
+            expiry_interval_s: publish.properties.message_expiry_interval_s(),
+        }
+    }
+}
+
 impl Review {
+    /// Waits until somebody else has said whether a message may be published, with what hooks have made of it.
+    #[cold]
+    pub(super) fn of_rights(
+        publish: &InboundPublish<'_>,
+        changed: Option<Publication>,
+        answer: Answer<'static, Consulted>,
+    ) -> Box<Self> {
+        let publication = changed.unwrap_or_else(|| Publication::from(publish));
+        Self::of_consultation(publication, Arrived::of(publish), answer)
+    }
+
+    fn of_consultation(
+        publication: Publication,
+        arrived: Arrived,
+        answer: Answer<'static, Consulted>,
+    ) -> Box<Self> {
+        Box::new(Self(Box::pin(async move {
+            let consulted = answer.await;
+            Reviewed::Consulted(Box::new(ConsultedPublish { publication, consulted, arrived }))
+        })))
+    }
+
     /// Asks about a message, with what hooks have made of it so far.
     pub(super) fn of_publish(
         core: &Core,
@@ -68,13 +117,7 @@ impl Review {
         publish: &InboundPublish<'_>,
         changed: Option<Publication>,
     ) -> Box<Self> {
-        let arrived = Arrived {
-            ticket: publish.ticket(),
-            topic: publish.topic.as_str().into(),
-            qos: publish.qos,
-            expires_at: publish.expires_at,
-            expiry_interval_s: publish.properties.message_expiry_interval_s(),
-        };
+        let arrived = Arrived::of(publish);
         let publication = changed.unwrap_or_else(|| Publication::from(publish));
         let (hooks, identity) = (core.hooks.clone(), identity.clone());
         Box::new(Self(Box::pin(async move {
@@ -85,15 +128,28 @@ impl Review {
 
     /// Asks about the filters of a SUBSCRIBE that nobody has refused so far.
     pub(super) fn of_subscribe(
-        core: &Core,
+        core: &Arc<Core>,
         identity: &Arc<Identity>,
         mut subscribe: ReviewedSubscribe,
     ) -> Box<Self> {
-        let (hooks, identity) = (core.hooks.clone(), identity.clone());
+        let (core, identity) = (core.clone(), identity.clone());
+        let reviewed = core.hooks.wants(Events::REVIEW_SUBSCRIBE);
         Box::new(Self(Box::pin(async move {
+            // One question without an answer is enough for one packet.
+            let mut nobody_there = None;
             for Entry { filter, options, asked } in &mut subscribe.entries {
-                if asked.is_ok() {
-                    *asked = hooks.review_subscribe(&identity, filter, options).await;
+                if asked.is_ok() && reviewed {
+                    *asked = core.hooks.review_subscribe(&identity, filter, options).await;
+                }
+                if asked.is_ok()
+                    && let Ok(filter) = TopicFilter::parse(filter.as_str())
+                {
+                    let qos = options.qos.min(core.settings.policy.maximum_qos);
+                    *asked = match nobody_there {
+                        Some(reason) => Err(reason),
+                        None => ask_to_subscribe(&core, &identity, &filter, qos).await,
+                    };
+                    nobody_there = asked.err().filter(|reason| *reason == UNANSWERED);
                 }
             }
             Reviewed::Subscribe(subscribe)
@@ -136,6 +192,7 @@ impl Dialogue {
     ) -> Result<(), Violation> {
         match reviewed {
             Reviewed::Publish(reviewed) => self.conclude_publish(*reviewed, now, out),
+            Reviewed::Consulted(consulted) => self.conclude_consulted(*consulted, now, out),
             Reviewed::Subscribe(reviewed) => {
                 self.conclude_subscribe(reviewed, out);
                 Ok(())
@@ -151,7 +208,13 @@ impl Dialogue {
     ) -> Result<(), Violation> {
         let ReviewedPublish { verdict, arrived } = reviewed;
         let reason = match verdict {
-            Ok(Some(publication)) => self.publish_reviewed(&publication, &arrived, now),
+            Ok(Some(publication)) => match self.publish_reviewed(&publication, &arrived, None, now) {
+                Ok(reason) => reason,
+                Err(answer) => {
+                    self.review = Some(Review::of_consultation(publication, arrived, answer));
+                    return Ok(());
+                }
+            },
             Ok(None) => ReasonCode::Success,
             Err(reason) => {
                 let (core, id) = (&self.core, &self.identity.client_id);
@@ -163,7 +226,25 @@ impl Dialogue {
         self.acknowledge(arrived.ticket, reason, out)
     }
 
-    fn publish_reviewed(&mut self, publication: &Publication, arrived: &Arrived, now: Instant) -> ReasonCode {
+    fn conclude_consulted(
+        &mut self,
+        asked: ConsultedPublish,
+        now: Instant,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Violation> {
+        let ConsultedPublish { publication, consulted, arrived } = asked;
+        let concluded = self.publish_reviewed(&publication, &arrived, Some(consulted), now);
+        let reason = concluded.unwrap_or(UNANSWERED);
+        self.acknowledge(arrived.ticket, reason, out)
+    }
+
+    fn publish_reviewed(
+        &mut self,
+        publication: &Publication,
+        arrived: &Arrived,
+        consulted: Option<Consulted>,
+        now: Instant,
+    ) -> Result<ReasonCode, Answer<'static, Consulted>> {
         let topic = TopicName::parse(publication.topic.as_str()).expect("the chain has checked it");
         let properties = publication.properties.as_properties();
         let Publication { retain, payload, .. } = publication;
@@ -174,9 +255,12 @@ impl Dialogue {
         }
         let (core, identity) = (&self.core, &self.identity);
         let publisher = publisher(&mut self.publisher, core, identity, &self.outbox, self.protocol.version());
-        let reason = publisher.publish(&publish, now);
+        let reason = match consulted {
+            Some(consulted) => publisher.publish_consulted(&publish, consulted, now),
+            None => publisher.publish(&publish, now)?,
+        };
         core.hooks.tell(Events::PUBLISHED, |hook: &dyn Hooks| hook.published(identity, &publish, reason));
-        reason
+        Ok(reason)
     }
 }
 

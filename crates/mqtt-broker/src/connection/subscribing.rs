@@ -1,6 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use mqtt_codec::{
     QoS, ReasonCode, ReasonCodesBuf, RetainHandling, Subscribe, SubscribeFilter, SubscriptionOptions,
@@ -10,9 +11,11 @@ use mqtt_session::Subscription;
 use mqtt_topic::TopicFilter;
 
 use super::dialogue::Dialogue;
+use super::paths::said;
 use super::replay::Replay;
 use super::reviewing::{Entry, Review, ReviewedSubscribe};
 use crate::access::Identity;
+use crate::consulting::Question;
 use crate::core::Core;
 use crate::hooks::{Events, Hooks};
 use crate::index::Member;
@@ -23,7 +26,7 @@ impl Dialogue {
     /// Decides on each filter and answers ([MQTT-3.8.4-1], [MQTT-3.8.4-5]).
     pub(super) fn on_subscribe(&mut self, subscribe: &Subscribe<'_>, out: &mut Vec<u8>) {
         let identifier = subscribe.properties.subscription_identifiers().next();
-        if self.core.hooks.wants(Events::REVIEW_SUBSCRIBE) {
+        if self.core.hooks.wants(Events::REVIEW_SUBSCRIBE) || self.core.access.consults() {
             let entries = subscribe.filters.iter().map(|entry| self.ask_about(&entry)).collect();
             let subscribe = ReviewedSubscribe { packet_id: subscribe.packet_id, identifier, entries };
             self.review = Some(Review::of_subscribe(&self.core, &self.identity, subscribe));
@@ -55,7 +58,8 @@ impl Dialogue {
     pub(super) fn conclude_subscribe(&mut self, subscribe: ReviewedSubscribe, out: &mut Vec<u8>) {
         let mut reasons = ReasonCodesBuf::new();
         for Entry { filter, options, asked } in subscribe.entries {
-            let decided = asked.and_then(|()| self.subscribe_with(&filter, options, subscribe.identifier));
+            let decided =
+                asked.and_then(|()| self.subscribe_with(&filter, options, subscribe.identifier, true));
             reasons.push(self.said(decided));
         }
         self.protocol.send_suback(subscribe.packet_id, reasons.as_reasons(), out);
@@ -79,7 +83,7 @@ impl Dialogue {
         if self.core.hooks.wants(Events::SUBSCRIBE) {
             self.core.hooks.subscribe(&self.identity, text.to_mut(), &mut options)?;
         }
-        self.subscribe_with(&text, options, identifier)
+        self.subscribe_with(&text, options, identifier, false)
     }
 
     fn subscribe_with(
@@ -87,10 +91,11 @@ impl Dialogue {
         text: &str,
         mut options: SubscriptionOptions,
         identifier: Option<u32>,
+        was_asked_about: bool,
     ) -> Result<ReasonCode, ReasonCode> {
         let filter = TopicFilter::parse(text).map_err(|_| ReasonCode::TopicFilterInvalid)?;
         options.qos = options.qos.min(self.core.settings.policy.maximum_qos); // [MQTT-3.8.4-7]
-        self.check_filter(&filter, options.qos)?;
+        self.check_filter(&filter, options.qos, was_asked_about)?;
         let subscription = Subscription { options, identifier };
         let replaced = self.protocol.session_mut().subscribe(filter.as_str(), subscription);
         self.core.index.subscribe(&filter, Member { outbox: self.outbox.clone(), subscription });
@@ -121,11 +126,16 @@ impl Dialogue {
         Ok(Cow::Owned(whole.into_inner()))
     }
 
-    fn check_filter(&self, filter: &TopicFilter<&str>, qos: QoS) -> Result<(), ReasonCode> {
+    fn check_filter(
+        &self,
+        filter: &TopicFilter<&str>,
+        qos: QoS,
+        was_asked_about: bool,
+    ) -> Result<(), ReasonCode> {
         if let Some(reason) = self.protocol.refuse_filter(filter) {
             return Err(reason);
         }
-        if let Some(reason) = refuse_filter(&self.core, &self.identity, filter, qos) {
+        if let Some(reason) = refuse_filter(&self.core, &self.identity, filter, qos, was_asked_about) {
             return Err(reason);
         }
         if self.outbox.kept.is_some() && !self.core.keeps_now() {
@@ -177,12 +187,13 @@ impl Dialogue {
     }
 }
 
-/// Why a client may not subscribe with a filter; `None` if it may.
+/// Why a client may not subscribe with a filter; `None` if it may. What is open is allowed if somebody was asked about it.
 pub(crate) fn refuse_filter(
     core: &Core,
     identity: &Identity,
     filter: &TopicFilter<&str>,
     qos: QoS,
+    was_asked_about: bool,
 ) -> Option<ReasonCode> {
     if identity.privileged {
         return None;
@@ -192,5 +203,20 @@ pub(crate) fn refuse_filter(
         return Some(ReasonCode::TopicFilterInvalid);
     }
     let denied = topics.subscribe_denied.iter().any(|denied| denied.filter() == filter.filter());
-    (denied || !core.access.may_subscribe(identity, filter, qos)).then_some(ReasonCode::NotAuthorized)
+    let allowed = core.access.may_subscribe(identity, filter, qos)
+        || was_asked_about && core.access.is_open(identity, filter, qos);
+    (denied || !allowed).then_some(ReasonCode::NotAuthorized)
+}
+
+/// Asks somebody else about a filter that is open. What is refused here is [refused later](refuse_filter).
+pub(crate) async fn ask_to_subscribe(
+    core: &Arc<Core>,
+    identity: &Arc<Identity>,
+    filter: &TopicFilter<&str>,
+    qos: QoS,
+) -> Result<(), ReasonCode> {
+    let decided = identity.privileged
+        || core.access.may_subscribe(identity, filter, qos)
+        || !core.access.is_open(identity, filter, qos);
+    if decided { Ok(()) } else { said(core.consult(Question::about_filter(identity, filter, qos)).await) }
 }

@@ -13,7 +13,7 @@ use mqtt_store::Progress;
 use mqtt_topic::TopicName;
 
 use super::{LocalClient, LocalError, Publication, Published, Shared};
-use crate::connection::refuse_publish;
+use crate::connection::{ask_to_publish, refuse_publish};
 use crate::core::Core;
 use crate::hooks::{Events, Hooks, Ruling};
 use crate::outbox::Outbox;
@@ -40,6 +40,7 @@ impl LocalClient {
             let Some(reviewed) = shared.review(asked.into_owned()).await? else { return Ok(SWALLOWED) };
             asked = Cow::Owned(reviewed);
         }
+        shared.ask_access(&asked).await?;
         let Routed { published, congested, storing } = shared.publish(&asked)?;
         wait_for_room(&shared.core, congested).await;
         if let Some(storing) = storing {
@@ -49,7 +50,9 @@ impl LocalClient {
     }
 
     /// Publishes without waiting for slow receivers: what they have no room for is dropped and counted. Nor is the disk
-    /// waited for: a kill at this moment may lose the message. Hooks that take their time ([`Hooks::review_publish`](crate::Hooks::review_publish)) have to answer at once.
+    /// waited for: a kill at this moment may lose the message. Hooks that take their time
+    /// ([`Hooks::review_publish`](crate::Hooks::review_publish)), and those whom access rules leave something to
+    /// ([`Access::consult`](crate::Access::consult)), have to answer at once.
     ///
     /// # Errors
     /// As [`publish`](Self::publish), and [`ReasonCode::ImplementationSpecificError`] if a hook did not answer at once.
@@ -62,6 +65,8 @@ impl LocalClient {
             let Some(reviewed) = reviewed.unwrap_or(late)? else { return Ok(SWALLOWED) };
             asked = Cow::Owned(reviewed);
         }
+        let late = Err(LocalError::Refused(ReasonCode::ImplementationSpecificError));
+        shared.ask_access(&asked).now_or_never().unwrap_or(late)?;
         shared.publish(&asked).map(|routed| routed.published)
     }
 }
@@ -103,6 +108,17 @@ impl Shared {
         let (topic, qos) = (publication.topic.clone(), publication.qos);
         let reviewed = self.core.hooks.review_publish(&self.identity, publication).await;
         reviewed.map_err(|reason| self.refuse(TopicName::assume_valid(&topic), qos, reason))
+    }
+
+    /// Whether access rules, or those whom they leave it to, let a client without privileges publish it.
+    async fn ask_access(&self, publication: &Publication) -> Result<(), LocalError> {
+        if self.identity.privileged || !self.core.access.consults() {
+            return Ok(());
+        }
+        let Publication { topic, qos, retain, .. } = publication;
+        let topic = TopicName::parse(topic.as_str()).map_err(|_| LocalError::InvalidTopic)?;
+        let asked = ask_to_publish(&self.core, &self.identity, topic, *qos, *retain).await;
+        asked.map_err(|reason| self.refuse(topic, *qos, reason))
     }
 
     fn inbound<'a>(&self, publication: &'a Publication) -> Result<InboundPublish<'a>, LocalError> {

@@ -10,7 +10,7 @@ use mqtt_topic::TopicFilter;
 
 use super::mailbox::{Mailbox, Subscription};
 use super::{LocalClient, LocalError, LocalMessage, Shared};
-use crate::connection::refuse_filter;
+use crate::connection::{ask_to_subscribe, refuse_filter};
 use crate::hooks::{Events, Hooks};
 
 /// What a local client subscribes with: everything that a SUBSCRIBE can say, and how much may wait.
@@ -116,6 +116,10 @@ impl LocalClient {
             let reviewed = core.hooks.review_subscribe(identity, filter, options).await;
             reviewed.map_err(LocalError::Refused)?;
         }
+        if core.access.consults() {
+            let asked = TopicFilter::parse(filter.as_str()).map_err(|_| LocalError::InvalidFilter)?;
+            ask_to_subscribe(core, identity, &asked, options.qos).await.map_err(LocalError::Refused)?;
+        }
         self.shared.subscribe(subscribe)
     }
 
@@ -170,7 +174,7 @@ impl Shared {
         if no_id || (options.no_local && filter.share_name().is_some()) {
             return Err(LocalError::InvalidOptions);
         }
-        if let Some(reason) = refuse_filter(&self.core, &self.identity, &filter.as_ref(), options.qos) {
+        if let Some(reason) = refuse_filter(&self.core, &self.identity, &filter.as_ref(), options.qos, true) {
             return Err(LocalError::Refused(reason));
         }
         let mut mailboxes = self.mailboxes.lock();

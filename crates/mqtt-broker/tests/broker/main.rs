@@ -8,6 +8,7 @@ mod bans;
 mod bursts;
 mod certificates;
 mod clocks;
+mod consulting;
 mod figures;
 mod groups;
 #[path = "../conformance/harness.rs"]

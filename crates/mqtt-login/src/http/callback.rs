@@ -19,9 +19,9 @@ pub struct CallbackSettings {
     pub answer: AnswerStyle,
     /// Headers of every request, such as `Authorization`. Their values are never shown.
     pub headers: Vec<(String, String)>,
-    /// How long a client that was admitted is admitted again without a question; zero for never.
+    /// How long an answer holds for the same question; zero for once. Of logins only those that were admitted are remembered.
     pub remember: Duration,
-    /// Clients that are remembered.
+    /// Answers that are remembered.
     pub remember_max: usize,
 }
 
@@ -63,7 +63,7 @@ impl core::fmt::Debug for CallbackSettings {
 pub struct HttpCallback {
     client: Client,
     settings: CallbackSettings,
-    recall: Recall,
+    recall: Recall<Grant>,
 }
 
 impl HttpCallback {
@@ -88,7 +88,7 @@ impl HttpCallback {
             return Decision::Deny(ReasonCode::BadUserNameOrPassword);
         };
         let digest = self.recall.digest(question.to_json().as_bytes());
-        if let Some(grant) = self.recall.get(&digest, applicant.now.instant) {
+        if let Some((grant, _)) = self.recall.get(&digest, applicant.now.instant) {
             return Decision::Allow(grant);
         }
         if applicant.must_wait {
@@ -111,7 +111,7 @@ impl HttpCallback {
             Ok(Answered::Deny) => Decision::Deny(ReasonCode::BadUserNameOrPassword),
             Ok(Answered::Allow(grant)) => {
                 let grant = Grant { username: applicant.username.map(Into::into), ..grant };
-                self.recall.put(digest, &grant, applicant.now.instant);
+                self.recall.put(digest, &grant, grant.expires_at, applicant.now.instant);
                 Decision::Allow(grant)
             }
             Err(problem) => {

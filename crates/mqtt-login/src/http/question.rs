@@ -17,7 +17,7 @@ pub enum QuestionStyle {
 }
 
 /// The fields, without those that the client does not have.
-pub(super) struct Question<'a>(Vec<(&'static str, &'a str)>);
+pub(super) struct Question<'a>(pub(super) Vec<(&'static str, &'a str)>);
 
 impl<'a> Question<'a> {
     /// `None` if the password is no text, which no service could be told faithfully.

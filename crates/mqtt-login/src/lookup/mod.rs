@@ -45,7 +45,7 @@ pub type Looked<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, String>
 pub struct Lookup {
     source: Arc<dyn Source>,
     checker: Arc<Checker>,
-    recall: Recall,
+    recall: Recall<Grant>,
     /// The hash that was found last: checking a password against it takes as long for a user who does not exist.
     nobody: Mutex<PasswordHash>,
     deadline: Duration,
@@ -88,7 +88,7 @@ impl Lookup {
         };
         let who = Who { username, client_id: applicant.client_id };
         let digest = self.recall.digest(&who.with(password));
-        if let Some(grant) = self.recall.get(&digest, applicant.now.instant) {
+        if let Some((grant, _)) = self.recall.get(&digest, applicant.now.instant) {
             return Decision::Allow(grant);
         }
         if applicant.must_wait {
@@ -101,7 +101,7 @@ impl Lookup {
         let Some(found) = found else { return self.pretend(password).await };
         let decision = self.check(who, password, found, applicant).await;
         if let Decision::Allow(grant) = &decision {
-            self.recall.put(digest, grant, applicant.now.instant);
+            self.recall.put(digest, grant, grant.expires_at, applicant.now.instant);
         }
         decision
     }
