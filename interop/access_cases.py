@@ -16,7 +16,7 @@ LATER_VERSIONS = {"v311": "311", "v5": "5"}
 MAKERS = {
     f"{maker}_{name}": (maker, version) for maker in ("martlet", "mosquitto") for name, version in LATER_VERSIONS.items()
 }
-MECHANISM = "SCRAM-SHA-256"
+MECHANISMS = {"sha256": "SCRAM-SHA-256", "sha512": "SCRAM-SHA-512"}
 
 # As mosquitto's manual describes it.
 ACL = """\
@@ -155,7 +155,8 @@ def field(data: bytes) -> bytes:
 class Dialogue:
     """An MQTT 5 connection with enhanced authentication, packet by packet."""
 
-    def __init__(self, port):
+    def __init__(self, port, mechanism):
+        self.mechanism = mechanism.encode()
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE_S)
         self.stream = self.socket.makefile("rb")
 
@@ -174,37 +175,36 @@ class Dialogue:
             if byte < 128:
                 return kind, self.stream.read(length)
 
-    @staticmethod
-    def properties(data: str) -> bytes:
+    def properties(self, data: str) -> bytes:
         """Authentication Method and Authentication Data."""
-        listed = b"\x15" + field(MECHANISM.encode()) + b"\x16" + field(data.encode())
-        return bytes([len(listed)]) + listed if len(listed) < 128 else bytes([len(listed) % 128 | 128, 1]) + listed
+        listed = b"\x15" + field(self.mechanism) + b"\x16" + field(data.encode())
+        length = [len(listed)] if len(listed) < 128 else [len(listed) % 128 | 128, len(listed) // 128]
+        return bytes(length) + listed
 
     def connect(self, first: str):
         self.send(0x10, field(b"MQTT") + b"\x05\x02\x00\x1e" + self.properties(first) + field(b"scram-client"))
 
-    def authenticate(self, data: str):
-        self.send(0xF0, b"\x18" + self.properties(data))
+    def authenticate(self, data: str, reason=b"\x18"):
+        self.send(0xF0, reason + self.properties(data))
 
-    @staticmethod
-    def data(body: bytes) -> str:
+    def data(self, body: bytes) -> str:
         """The Authentication Data, wherever they are among the properties."""
-        at = body.index(MECHANISM.encode()) + len(MECHANISM)
+        at = body.index(self.mechanism) + len(self.mechanism)
         expect(body[at], 0x16, "Authentication Data follow the method")
         length = int.from_bytes(body[at + 1 : at + 3], "big")
         return body[at + 3 : at + 3 + length].decode()
 
 
-def scram_broker():
-    run([martlet(), "passwd", "--create", "--scheme", "scram-sha256", "--batch", "users.txt", "rita", "lilac"])
+def scram_broker(scheme="sha256"):
+    run([martlet(), "passwd", "--create", "--scheme", f"scram-{scheme}", "--batch", "users.txt", "rita", "lilac"])
     users = pathlib.Path.cwd() / "users.txt"
     return OwnBroker(f'[access]\npassword_files = ["{users}"]\n[[listener]]\nurl = "tcp://127.0.0.1:0"\n')
 
 
-def scram(broker, name, password):
+def scram(broker, name, password, mechanism="SCRAM-SHA-256"):
     """The last packet of the broker, after a whole exchange, and the client that made it."""
-    client = ScramClient([MECHANISM], name, password)
-    dialogue = Dialogue(broker.ports["tcp"])
+    client = ScramClient([mechanism], name, password)
+    dialogue = Dialogue(broker.ports["tcp"], mechanism)
     dialogue.connect(client.get_client_first())
     kind, body = dialogue.read()
     expect((kind, body[0]), (0xF0, 0x18), "AUTH with Continue authentication")
@@ -213,16 +213,44 @@ def scram(broker, name, password):
     return client, dialogue, *dialogue.read()
 
 
-@case
-def scram_right_password(broker):
+def authenticate_again(dialogue, password):
+    """The client of another exchange on the same connection, and the broker's last packet."""
+    client = ScramClient([dialogue.mechanism.decode()], "rita", password)
+    dialogue.authenticate(client.get_client_first(), b"\x19")
+    kind, body = dialogue.read()
+    expect((kind, body[0]), (0xF0, 0x18), "AUTH with Continue authentication")
+    client.set_server_first(dialogue.data(body))
+    dialogue.authenticate(client.get_client_final())
+    return client, *dialogue.read()
+
+
+@case(each=MECHANISMS)
+def scram_right_password(broker, mechanism):
     """The client also proves that the broker knows the password's verifier."""
-    with scram_broker() as broker:
-        client, dialogue, kind, body = scram(broker, "rita", "lilac")
+    with scram_broker(mechanism[6:].replace("-", "").lower()) as broker:
+        client, dialogue, kind, body = scram(broker, "rita", "lilac", mechanism)
         expect((kind, body[1]), (0x20, 0x00), "CONNACK with Success")
         client.set_server_final(dialogue.data(body))
         dialogue.send(0xC0, b"")
         expect(dialogue.read(), (0xD0, b""), "PINGRESP")
         dialogue.send(0xE0, b"")
+
+
+@case(each=MECHANISMS)
+def scram_again_on_the_same_connection(broker, mechanism):
+    """Re-authentication (section 4.12.1): twice with the right password, then with a wrong one."""
+    with scram_broker(mechanism[6:].replace("-", "").lower()) as broker:
+        _, dialogue, kind, body = scram(broker, "rita", "lilac", mechanism)
+        expect((kind, body[1]), (0x20, 0x00), "CONNACK with Success")
+        for _ in range(2):
+            client, kind, body = authenticate_again(dialogue, "lilac")
+            expect((kind, body[0]), (0xF0, 0x00), "AUTH with Success")
+            client.set_server_final(dialogue.data(body))
+            dialogue.send(0xC0, b"")
+            expect(dialogue.read(), (0xD0, b""), "PINGRESP")
+        _, kind, body = authenticate_again(dialogue, "rose")
+        expect((kind, body[0]), (0xE0, 0x87), "DISCONNECT with Not authorized")
+        expect(dialogue.stream.read(), b"", "the end of the connection")
 
 
 @case(each={"wrong_password": ("rita", "rose"), "unknown_user": ("nobody", "lilac")})
@@ -237,8 +265,8 @@ def scram_refused(broker, login):
 def scram_altered_nonce(broker):
     """A final message with another nonce is refused."""
     with scram_broker() as broker:
-        client = ScramClient([MECHANISM], "rita", "lilac")
-        dialogue = Dialogue(broker.ports["tcp"])
+        client = ScramClient(["SCRAM-SHA-256"], "rita", "lilac")
+        dialogue = Dialogue(broker.ports["tcp"], "SCRAM-SHA-256")
         dialogue.connect(client.get_client_first())
         client.set_server_first(dialogue.data(dialogue.read()[1]))
         dialogue.authenticate(client.get_client_final().replace("r=", "r=x", 1))
