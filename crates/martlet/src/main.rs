@@ -9,6 +9,7 @@ mod exit;
 mod logging;
 mod open_files;
 mod output;
+mod plugins;
 mod pubsub;
 mod serve;
 mod service;

@@ -15,6 +15,7 @@ use crate::access::{self, Guard};
 use crate::cli::{self, ServeArguments};
 use crate::config::{self, Configuration};
 use crate::exit::Failure;
+use crate::plugins::Plugins;
 use crate::{activation, logging, open_files, output, service, storage};
 
 /// Runs the broker until a signal ends it.
@@ -34,9 +35,10 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     activation::hand_over(&mut configuration.listeners)?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     let guard = Arc::new(Guard::new(&configuration.access, loaded).map_err(Failure::failed)?);
+    let plugins = Plugins::open(&configuration.plugins)?;
     open_files::make_room(&mut configuration.settings.limits.connections_max);
     let runtime = runtime(configuration.worker_threads).map_err(Failure::failed)?;
-    let ended = runtime.block_on(serve(configuration, guard, arguments));
+    let ended = runtime.block_on(serve(configuration, guard, &plugins, arguments));
     // Whatever a second signal left unfinished is not waited for.
     runtime.shutdown_background();
     ended
@@ -53,6 +55,7 @@ fn runtime(worker_threads: usize) -> io::Result<Runtime> {
 async fn serve(
     configuration: Configuration,
     guard: Arc<Guard>,
+    plugins: &Plugins,
     arguments: &ServeArguments,
 ) -> Result<(), Failure> {
     let addresses_file = arguments.print_addresses.as_deref();
@@ -65,7 +68,7 @@ async fn serve(
             return Ok(());
         }
     };
-    let broker = start(configuration, opened, guard.clone()).await?;
+    let broker = start(configuration, opened, guard.clone(), plugins).await?;
     let addresses: Vec<String> = broker.addresses().iter().map(ToString::to_string).collect();
     if let Some(path) = addresses_file {
         let written = write_whole(path, &(addresses.join("\n") + "\n"));
@@ -74,8 +77,9 @@ async fn serve(
     for url in &addresses {
         info!(%url, "listening");
     }
+    plugins.watch();
     service::ready();
-    let name = signals.next_end(&Running { broker: &broker, guard: &guard, arguments }).await;
+    let name = signals.next_end(&Running { broker: &broker, guard: &guard, plugins, arguments }).await;
     info!(signal = name, "shutting down; a second signal ends at once");
     service::stopping();
     tokio::select! {
@@ -98,9 +102,11 @@ async fn start(
     configuration: Configuration,
     store: Option<Arc<dyn Store>>,
     guard: Arc<Guard>,
+    plugins: &Plugins,
 ) -> Result<Broker, Failure> {
     let bans = guard.bans();
-    let mut builder = Broker::builder().settings(configuration.settings).access(guard).bans(bans);
+    let builder = Broker::builder().settings(configuration.settings).access(guard).bans(bans);
+    let mut builder = plugins.hook_into(builder);
     if let Some(store) = store {
         builder = builder.store(store);
     }
@@ -114,6 +120,7 @@ async fn start(
 struct Running<'a> {
     broker: &'a Broker,
     guard: &'a Guard,
+    plugins: &'a Plugins,
     arguments: &'a ServeArguments,
 }
 
@@ -159,8 +166,9 @@ impl Signals {
 
 /// Reads again what a running broker takes over.
 async fn reload(running: &Running<'_>) {
-    info!(signal = "SIGHUP", "reading certificates, users and access rules again");
+    info!(signal = "SIGHUP", "reading certificates, users, access rules and plug-ins again");
     reload_access(running);
+    running.plugins.reload().await;
     for error in running.broker.reload_certificates().await.err().into_iter().flatten() {
         error!(%error, "new certificates cannot be used; the old ones stay");
     }

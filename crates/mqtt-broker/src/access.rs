@@ -66,6 +66,23 @@ pub struct Identity {
 }
 
 /// Anything that an [`Access`] keeps with a client that it admitted. Found again with [`Identity::details`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_broker::{Grant, Identity};
+///
+/// /// What a login found out.
+/// #[derive(Debug)]
+/// struct Department(u32);
+///
+/// let grant = Grant { details: Some(Arc::new(Department(7))), ..Grant::named(Some("ada")) };
+///
+/// /// Later, when the client wants something.
+/// fn is_in(client: &Identity, number: u32) -> bool {
+///     client.details::<Department>().is_some_and(|department| department.0 == number)
+/// }
+/// # let _ = (grant, is_in);
+/// ```
 pub trait Details: Any + fmt::Debug + Send + Sync {}
 
 impl<T: Any + fmt::Debug + Send + Sync> Details for T {}
@@ -85,6 +102,16 @@ impl Identity {
 }
 
 /// Under what conditions a client is admitted.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use mqtt_broker::Grant;
+///
+/// // Disconnected with reason 0x87 in an hour.
+/// let end = Instant::now() + Duration::from_secs(3_600);
+/// let grant = Grant { expires_at: Some(end), ..Grant::named(Some("ada")) };
+/// assert_eq!(grant.username.as_deref(), Some("ada"));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Grant {
     /// The user name it has from now on; `None` for an anonymous client, whatever its CONNECT says.
@@ -108,6 +135,36 @@ impl Grant {
 /// Only [`authenticate`](Self::authenticate) may take its time; everything else is called on the connections' own tasks
 /// and must not block. After a change that concerns clients that are connected, call
 /// [`Broker::access_changed`](crate::Broker::access_changed).
+///
+/// ```
+/// use mqtt_broker::{Access, Answer, Grant, Identity, Login};
+/// use mqtt_codec::ReasonCode;
+/// use mqtt_session::{Refusal, Rights};
+/// use mqtt_topic::TopicName;
+///
+/// /// One password for everybody, and a topic of its own for each user.
+/// #[derive(Debug)]
+/// struct House;
+///
+/// impl Access for House {
+///     fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
+///         Box::pin(async move {
+///             match (login.username, login.password) {
+///                 (Some(name), Some(b"open sesame")) => Ok(Grant::named(Some(name))),
+///                 _ => Err(ReasonCode::BadUserNameOrPassword.into()),
+///             }
+///         })
+///     }
+///
+///     fn publish_rights(&self, client: &Identity, topic: TopicName<&str>) -> Rights {
+///         let own = topic.levels().next() == client.username.as_deref();
+///         if own { Rights::ALL } else { Rights::NONE }
+///     }
+/// }
+///
+/// let builder = mqtt_broker::Broker::builder().access(std::sync::Arc::new(House));
+/// # let _ = builder;
+/// ```
 pub trait Access: fmt::Debug + Send + Sync + 'static {
     /// Admits a client, or says why not: the reason goes into the CONNACK. It is given up when the connect timeout
     /// has passed.

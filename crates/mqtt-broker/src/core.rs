@@ -285,7 +285,7 @@ impl Core {
             self.store.retain_in(retained.clone(), stored_by, transaction)
         };
         // What has expired must not keep anything out.
-        if outcome == Err(StoreError::Full) && !over && self.store.expire_retained(self.now()) > 0 {
+        if outcome == Err(StoreError::Full) && !over && self.expire_retained(self.now()) > 0 {
             outcome = self.store.retain_in(retained, stored_by, transaction);
         }
         if outcome.is_err() {
@@ -298,6 +298,15 @@ impl Core {
             self.hooks.tell(Events::RETAINED, |hook| hook.retained(message));
         }
         outcome
+    }
+
+    /// Removes some of the retained messages that have expired, and tells the hooks which; how many.
+    pub(crate) fn expire_retained(&self, now: Instant) -> usize {
+        let expired = self.store.expire_retained(now);
+        for topic in &expired {
+            self.hooks.tell(Events::RETAINED_EXPIRED, |hook| hook.retained_expired(topic));
+        }
+        expired.len()
     }
 
     /// Tells the hooks that a retained message goes out for a new subscription.

@@ -19,6 +19,18 @@ use crate::mountpoint::MountpointTemplate;
 use crate::refusals::EntryRefusal;
 
 /// A place where connections come in. More fields may come: start with [`ListenerSettings::new`].
+///
+/// ```
+/// use mqtt_broker::{Broker, ListenerRules, ListenerSettings};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut inside = ListenerSettings::new("tcp://127.0.0.1:0".parse()?).allow_anonymous();
+/// inside.rules = ListenerRules { name: "inside".into(), connections_max: Some(100), ..inside.rules };
+/// let broker = Broker::builder().listen(inside).start().await?;
+/// assert_ne!(broker.addresses()[0].port(), 0);
+/// # broker.shutdown().await; Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct ListenerSettings {
     /// Scheme, address, port (0 for any free one) and path.

@@ -15,6 +15,38 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The methods without a future are called on the connections' own tasks: they must only hand the work on.
 /// Beginnings and ends of interest come one at a time, in their order.
 /// What comes from other nodes goes to [`Broker::deliver_from_peer`](crate::Broker::deliver_from_peer).
+///
+/// ```
+/// use mqtt_broker::{Answer, Peers};
+/// use mqtt_codec::QoS;
+/// use mqtt_session::{Message, Refusal};
+/// use mqtt_topic::TopicFilter;
+///
+/// /// Tells what other nodes would have to know.
+/// #[derive(Debug)]
+/// struct Loud;
+///
+/// impl Peers for Loud {
+///     fn interest_began(&self, filter: &TopicFilter<&str>) {
+///         println!("somebody here wants {filter}");
+///     }
+///
+///     fn interest_ended(&self, filter: &TopicFilter<&str>) {
+///         println!("nobody here wants {filter} any more");
+///     }
+///
+///     fn published(&self, message: &Message, _: QoS, _: bool) {
+///         println!("published here: {}", message.topic());
+///     }
+///
+///     fn claim_session<'a>(&'a self, _client_id: &'a str) -> Answer<'a, Result<(), Refusal>> {
+///         Box::pin(async { Ok(()) }) // no other node has it
+///     }
+/// }
+///
+/// let builder = mqtt_broker::Broker::builder().peers(std::sync::Arc::new(Loud));
+/// # let _ = builder;
+/// ```
 pub trait Peers: fmt::Debug + Send + Sync + 'static {
     /// A filter has got its first subscription on this node. For a shared subscription the filter has its
     /// share name, and so each group is told apart.

@@ -7,7 +7,6 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::core::Core;
-use crate::hooks::Events;
 
 /// When the next sweep is planned.
 #[derive(Debug, Default)]
@@ -68,16 +67,7 @@ pub(crate) async fn sweep_retained(core: Arc<Core>) {
 /// Removes all that has expired by now, a part at a time, so that others get their turn.
 async fn remove_expired(core: &Core) {
     let now = core.now();
-    let mut expired = 0;
-    loop {
-        let part = core.store.expire_retained(now);
-        if part == 0 {
-            break;
-        }
-        expired += part;
+    while core.expire_retained(now) > 0 {
         tokio::task::yield_now().await;
-    }
-    if expired > 0 {
-        core.hooks.tell(Events::RETAINED_EXPIRED, |hook| hook.retained_expired(expired));
     }
 }

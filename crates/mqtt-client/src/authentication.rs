@@ -3,6 +3,40 @@
 use std::fmt;
 
 /// A challenge and response method that a client proves itself with, such as SCRAM.
+///
+/// ```
+/// use mqtt_client::{Authenticator, Exchange, Options};
+///
+/// /// Shows a token, and is asked nothing more.
+/// #[derive(Debug)]
+/// struct Token(Vec<u8>);
+///
+/// impl Authenticator for Token {
+///     fn method(&self) -> &str {
+///         "TOKEN"
+///     }
+///
+///     fn start(&self) -> Box<dyn Exchange> {
+///         Box::new(Shown(self.0.clone()))
+///     }
+/// }
+///
+/// struct Shown(Vec<u8>);
+///
+/// impl Exchange for Shown {
+///     fn first(&mut self) -> Option<Vec<u8>> {
+///         Some(self.0.clone())
+///     }
+///
+///     fn answer(&mut self, _challenge: &[u8]) -> Option<Vec<u8>> {
+///         None // nothing was to be asked: gives up
+///     }
+/// }
+///
+/// let url = "tcp://127.0.0.1:1883".parse().expect("an address");
+/// let options = Options::new(url).authentication(Token(b"abc".to_vec()));
+/// # let _ = options;
+/// ```
 pub trait Authenticator: fmt::Debug + Send + Sync {
     /// The Authentication Method that the CONNECT names.
     fn method(&self) -> &str;
@@ -12,6 +46,25 @@ pub trait Authenticator: fmt::Debug + Send + Sync {
 }
 
 /// One exchange with the server. Its methods must not block.
+///
+/// ```
+/// use mqtt_client::Exchange;
+///
+/// /// Answers each challenge with its bytes in reverse.
+/// struct Mirror;
+///
+/// impl Exchange for Mirror {
+///     fn first(&mut self) -> Option<Vec<u8>> {
+///         None
+///     }
+///
+///     fn answer(&mut self, challenge: &[u8]) -> Option<Vec<u8>> {
+///         Some(challenge.iter().rev().copied().collect())
+///     }
+/// }
+///
+/// assert_eq!(Mirror.answer(b"abc").as_deref(), Some(&b"cba"[..]));
+/// ```
 pub trait Exchange: Send {
     /// The Authentication Data to begin with, if there is any.
     fn first(&mut self) -> Option<Vec<u8>>;

@@ -31,6 +31,20 @@ use tokio::sync::oneshot;
 use crate::{ClientError, ConnectError, Incoming, Options, Publication, Status, Welcome};
 
 /// As [`Client`](crate::Client), with calls that block.
+///
+/// ```no_run
+/// use mqtt_client::blocking::Client;
+/// use mqtt_client::{Options, Publication, QoS};
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let (client, _) = Client::connect(Options::new("tcp://127.0.0.1:1883".parse()?))?;
+/// let mut jobs = client.subscribe_one("jobs/+", QoS::AtLeastOnce)?;
+/// client.publish(Publication::new("jobs/7", "open"))?;
+/// for job in jobs.iter() {
+///     println!("{}: {}", job.topic, job.text());
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     client: crate::Client,

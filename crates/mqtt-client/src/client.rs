@@ -16,6 +16,19 @@ use crate::{ClientError, ConnectError, Incoming, Options, Publication, Subscript
 
 /// A connected client. Clones are handles to the same one; it ends when the last handle has gone, or with
 /// [`disconnect`](Self::disconnect).
+///
+/// ```no_run
+/// use mqtt_client::{Client, Options, Publication, QoS, ReasonCode};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let (client, _) = Client::connect(Options::new("tcp://127.0.0.1:1883".parse()?)).await?;
+/// let mut jobs = client.subscribe_one("jobs/+", QoS::AtLeastOnce).await?;
+/// client.publish(Publication::new("jobs/7", "open").qos(QoS::AtLeastOnce)).await?;
+/// let job = jobs.recv().await.ok_or("the client has ended")?;
+/// println!("{}: {}", job.topic, job.text());
+/// client.disconnect(ReasonCode::NORMAL_DISCONNECTION).await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Client {
     commands: mpsc::Sender<Command>,

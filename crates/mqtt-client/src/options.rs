@@ -32,6 +32,20 @@ impl fmt::Debug for Dialer {
 }
 
 /// What a client says when it connects, and how it behaves afterwards. The fields may be set directly.
+///
+/// ```
+/// use mqtt_client::{Options, Overflow};
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let options = Options::new("tcp://127.0.0.1:1883".parse()?)
+///     .client_id("greenhouse-7")
+///     .login("greenhouse", "secret")
+///     .resume(3_600) // seconds that the session outlives a connection
+///     .buffer(1_000, 1 << 20, Overflow::DropOldest);
+/// # let _ = options;
+/// # Ok(()) }
+/// # run().unwrap();
+/// ```
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) dialer: Dialer,

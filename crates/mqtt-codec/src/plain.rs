@@ -4,6 +4,13 @@
 use crate::{PacketId, PacketType, QoS, Version};
 
 /// A PUBLISH without DUP, RETAIN and properties.
+///
+/// ```
+/// use mqtt_codec::{PlainPublish, QoS, Version};
+///
+/// let publish = PlainPublish::read(b"\x30\x05\x00\x01thi", "t", Version::V3_1_1).expect("a plain one");
+/// assert_eq!((publish.qos, publish.payload), (QoS::AtMostOnce, &b"hi"[..]));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PlainPublish<'a> {
     /// Level of this one delivery.
@@ -48,6 +55,14 @@ impl<'a> PlainPublish<'a> {
 }
 
 /// A PUBACK, PUBREC, PUBREL or PUBCOMP that says success and nothing else: the same four bytes in every version.
+///
+/// ```
+/// use mqtt_codec::{PacketType, PlainAck};
+///
+/// let ack = PlainAck::read(&[0x40, 2, 0, 7]).expect("a plain PUBACK");
+/// assert_eq!((ack.packet_type, ack.packet_id.get()), (PacketType::Puback, 7));
+/// assert_eq!(ack.bytes(), [0x40, 2, 0, 7]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlainAck {
     /// Which of the four it is.

@@ -4,6 +4,17 @@ use parking_lot::Mutex;
 
 /// Subscribes every client that comes, past access rules. In a filter, `${clientid}` and `${username}` stand for the
 /// client's own; where it has no user name, or one of the two has a wildcard, the filter is left out.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_broker::Broker;
+/// use mqtt_codec::{QoS, SubscriptionOptions};
+/// use mqtt_hooks::AutoSubscribe;
+///
+/// let news = AutoSubscribe::new().filter("news/#", SubscriptionOptions::at(QoS::AtMostOnce));
+/// let builder = Broker::builder().hook(Arc::new(news));
+/// # let _ = builder;
+/// ```
 #[derive(Debug, Default)]
 pub struct AutoSubscribe {
     filters: Vec<(String, SubscriptionOptions)>,

@@ -11,6 +11,18 @@ use parking_lot::Mutex;
 /// Publishes what is sent to `$delayed/SECONDS/TOPIC` to `TOPIC` so many seconds later, with the rights that its client
 /// has by then. The client is told [`ReasonCode::TopicNameInvalid`] if the topic is not of that form or the delay too
 /// long, and [`ReasonCode::QuotaExceeded`] if too many messages wait. What waits is lost when the broker stops.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use mqtt_broker::Broker;
+/// use mqtt_hooks::DelayedPublish;
+///
+/// // What goes to `$delayed/30/lamp` reaches `lamp` half a minute later.
+/// let delayed = DelayedPublish::new(1_000, Duration::from_secs(3_600));
+/// let builder = Broker::builder().hook(Arc::new(delayed));
+/// # let _ = builder;
+/// ```
 #[derive(Debug)]
 pub struct DelayedPublish {
     messages_max: usize,

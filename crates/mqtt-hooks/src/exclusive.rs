@@ -9,6 +9,18 @@ use parking_lot::Mutex;
 ///
 /// Filters are compared as texts. Shared ones are told [`ReasonCode::TopicFilterInvalid`]. Who holds what is not kept
 /// over a restart of the program; the subscriptions themselves are, where a store keeps the session.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_broker::Broker;
+/// use mqtt_hooks::Exclusive;
+///
+/// let exclusive = Arc::new(Exclusive::new(1_000));
+/// let builder = Broker::builder().hook(exclusive.clone());
+/// // A client that subscribes to `$exclusive/jobs` holds it from then on.
+/// assert_eq!(exclusive.holder("jobs"), None);
+/// # let _ = builder;
+/// ```
 #[derive(Debug)]
 pub struct Exclusive {
     filters_max: usize,

@@ -10,6 +10,17 @@ use mqtt_topic::{TopicFilter, TopicName};
 /// A pattern is a topic filter. In its template `$1`, `$2` ... stand for what its `+` matched, in their order, and `$#`
 /// for what its `#` did. `old/+/temp/#` with `new/$1/t/$#` makes `new/kitchen/t/max` of `old/kitchen/temp/max`. A
 /// filter of a subscription is compared by its text, wildcards and all, behind its share name.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_broker::Broker;
+/// use mqtt_hooks::TopicRewrite;
+///
+/// let rewrite = TopicRewrite::new().rule("old/+/#", "new/$1/$#")?;
+/// let builder = Broker::builder().hook(Arc::new(rewrite));
+/// # let _ = builder;
+/// # Ok::<(), mqtt_hooks::InvalidRule>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct TopicRewrite {
     rules: Vec<Rule>,

@@ -15,6 +15,24 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 /// Takes batches of events: an HTTP service ([`mqtt_http::Client`]), or whatever a program makes of them.
+///
+/// ```
+/// use mqtt_broker::Answer;
+/// use mqtt_hooks::Deliver;
+///
+/// /// Prints each batch instead of sending it.
+/// struct Printer;
+///
+/// impl Deliver for Printer {
+///     fn deliver<'a>(&'a self, batch: &'a str) -> Answer<'a, Result<(), String>> {
+///         Box::pin(async move {
+///             println!("{batch}");
+///             Ok(())
+///         })
+///     }
+/// }
+/// # let _ = Printer;
+/// ```
 pub trait Deliver: Send + Sync + 'static {
     /// Delivers a batch, a JSON array of objects. Another one begins only when this has ended.
     ///
@@ -75,6 +93,22 @@ impl Default for WebhookOptions {
 ///
 /// Each event is an object with `event`, `time_ms` (since 1970) and, where they apply, `client_id`, `username`,
 /// `address`, `topic`, `qos`, `retain`, `payload` (or `payload_base64`, if it is no UTF-8), `reason`, `cause`, `filter`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_broker::{Answer, Broker, Events};
+/// use mqtt_hooks::{Deliver, Webhook, WebhookOptions};
+///
+/// # struct Printer;
+/// # impl Deliver for Printer {
+/// #     fn deliver<'a>(&'a self, _: &'a str) -> Answer<'a, Result<(), String>> { Box::pin(async { Ok(()) }) }
+/// # }
+/// let options = WebhookOptions { events: Events::DISCONNECTED, ..WebhookOptions::default() };
+/// let webhook = Arc::new(Webhook::new(Printer, options));
+/// let builder = Broker::builder().hook(webhook.clone());
+/// assert_eq!(webhook.dropped(), 0);
+/// # let _ = builder;
+/// ```
 pub struct Webhook {
     options: WebhookOptions,
     events: mpsc::Sender<Value>,

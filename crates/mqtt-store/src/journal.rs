@@ -340,6 +340,19 @@ impl Transaction {
 }
 
 /// Where transactions go.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_store::durable::simulated::SimulatedMedium;
+/// use mqtt_store::{DurableSettings, DurableStore, Store, Transaction};
+///
+/// let medium = Arc::new(SimulatedMedium::new());
+/// let store = DurableStore::open_inline(medium, &DurableSettings::default()).expect("an empty medium");
+/// let journal = store.journal().expect("it is durable");
+/// journal.submit(&mut Transaction::default(), None);
+/// println!("{:?}", journal.condition());
+/// journal.close();
+/// ```
 pub trait Journal: core::fmt::Debug + Send + Sync {
     /// Hands a transaction over; it is empty afterwards. Those with the same `to` are stored in their order, and it
     /// hears when this one is, under this number, which is 0 if nobody waits.

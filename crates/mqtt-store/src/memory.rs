@@ -13,6 +13,21 @@ use crate::{
 };
 
 /// Everything in memory, within stated limits.
+///
+/// ```
+/// use std::time::Instant;
+/// use mqtt_codec::{Properties, QoS};
+/// use mqtt_session::{Message, NO_PUBLISHER};
+/// use mqtt_store::{MemoryStore, Retained, RetainedLimits, Store};
+/// use mqtt_topic::{TopicFilter, TopicName};
+///
+/// let store = MemoryStore::new(RetainedLimits::default());
+/// let message = Message::new(TopicName::parse("lamp")?, Properties::EMPTY, b"on", NO_PUBLISHER, None);
+/// store.retain(Retained { message, qos: QoS::AtLeastOnce, source: None })?;
+/// let page = store.scan_retained(&TopicFilter::parse("#")?, None, 10, Instant::now())?;
+/// assert_eq!(page.messages[0].message.payload(), b"on");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     retained: Shelf,
@@ -47,8 +62,8 @@ impl Store for MemoryStore {
         self.retained.totals()
     }
 
-    fn expire_retained(&self, now: Instant) -> usize {
-        self.retained.take_expired(now).len()
+    fn expire_retained(&self, now: Instant) -> Vec<Box<str>> {
+        self.retained.take_expired(now).into_iter().map(|(topic, _)| topic).collect()
     }
 
     fn next_retained_expiry(&self) -> Option<Instant> {

@@ -49,6 +49,24 @@ pub enum Pushed {
 }
 
 /// The queue of one session: first in, first out.
+///
+/// ```
+/// use mqtt_codec::{Properties, QoS};
+/// use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER};
+/// use mqtt_store::{MemoryQueue, Pushed, Queue, QueueLimits};
+/// use mqtt_topic::TopicName;
+///
+/// let mut queue = MemoryQueue::new(QueueLimits { messages_max: 1, ..QueueLimits::default() });
+/// let delivery = |text: &str| {
+///     let topic = TopicName::parse("jobs").expect("a name");
+///     let message = Message::new(topic, Properties::EMPTY, text.as_bytes(), NO_PUBLISHER, None);
+///     Delivery { hop: Hop::new(QoS::AtLeastOnce), message }
+/// };
+/// assert!(matches!(queue.push(delivery("1")), Pushed::Queued { .. }));
+/// assert!(!matches!(queue.push(delivery("2")), Pushed::Queued { .. }), "it is full");
+/// assert_eq!(queue.pop().expect("the first").message.payload(), b"1");
+/// assert!(queue.is_empty());
+/// ```
 pub trait Queue: fmt::Debug + Send {
     /// Appends a message, within the limits.
     fn push(&mut self, delivery: Delivery) -> Pushed;
@@ -109,6 +127,14 @@ pub trait Queue: fmt::Debug + Send {
 }
 
 /// A queue in memory. While it is empty it holds room for a burst at most, and none if none ever came.
+///
+/// ```
+/// use mqtt_store::{MemoryQueue, Overflow, Queue, QueueLimits};
+///
+/// let limits = QueueLimits { messages_max: 100, overflow: Overflow::DropOldest, ..QueueLimits::default() };
+/// let queue = MemoryQueue::new(limits);
+/// assert_eq!((queue.len(), queue.bytes()), (0, 0));
+/// ```
 #[derive(Debug)]
 pub struct MemoryQueue {
     waiting: VecDeque<Delivery>,

@@ -26,6 +26,13 @@ pub struct Retained {
 }
 
 /// Who published a retained message.
+///
+/// ```
+/// use mqtt_store::Source;
+/// # let source = Source { client_id: "c".into(), username: None, address: None, listener: "l".into() };
+/// let text = source.to_text();
+/// assert_eq!(Source::from_text(&text), Some(source));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     /// Client identifier.
@@ -156,6 +163,28 @@ impl std::error::Error for StoreError {}
 ///
 /// All methods may be called from any thread and return quickly; an implementation that writes to a disk
 /// hands the work to a thread of its own.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use mqtt_codec::{Properties, QoS};
+/// use mqtt_session::{Message, NO_PUBLISHER};
+/// use mqtt_store::{MemoryStore, Retained, RetainedLimits, Store};
+/// use mqtt_topic::TopicName;
+///
+/// /// Retains a text for a minute, whatever the store is.
+/// fn keep(store: &dyn Store, topic: &str, text: &str, now: Instant) -> Result<(), Box<dyn std::error::Error>> {
+///     let end = Some(now + Duration::from_secs(60));
+///     let message = Message::new(TopicName::parse(topic)?, Properties::EMPTY, text.as_bytes(), NO_PUBLISHER, end);
+///     store.retain(Retained { message, qos: QoS::AtMostOnce, source: None })?;
+///     Ok(())
+/// }
+///
+/// let (store, now) = (MemoryStore::new(RetainedLimits::default()), Instant::now());
+/// keep(&store, "lamp", "on", now)?;
+/// assert_eq!(store.retained_totals().messages, 1);
+/// assert_eq!(store.expire_retained(now + Duration::from_secs(60)), ["lamp".into()]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// Keeps a message for its topic, or clears the topic if the payload is empty ([MQTT-3.3.1-7]).
     ///
@@ -209,9 +238,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// How much is retained now.
     fn retained_totals(&self) -> RetainedTotals;
 
-    /// Removes retained messages that have expired; how many. Some may be left if there were many: nobody waits for
-    /// long. Costs next to nothing where none has, so that it can be called often.
-    fn expire_retained(&self, now: Instant) -> usize;
+    /// Removes retained messages that have expired: the names of their topics. Some may be left if there were many, since
+    /// nobody waits for long. Costs next to nothing where none has, so that it can be called often.
+    fn expire_retained(&self, now: Instant) -> Vec<Box<str>>;
 
     /// When the next retained message expires; `None` if none ever does.
     fn next_retained_expiry(&self) -> Option<Instant>;

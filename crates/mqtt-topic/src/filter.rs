@@ -11,6 +11,16 @@ const SHARE_PREFIX: &str = "$share/";
 ///
 /// A shared subscription `$share/name/filter` is taken apart here and nowhere else. MQTT 3.1.1 does not define the
 /// form, but every broker gives it the same meaning there, so no version is asked for.
+///
+/// ```
+/// use mqtt_topic::{TopicFilter, TopicName};
+///
+/// let filter = TopicFilter::parse("$share/workers/jobs/+")?;
+/// assert_eq!((filter.share_name(), filter.filter()), (Some("workers"), "jobs/+"));
+/// assert!(filter.has_wildcards() && filter.matches(&TopicName::parse("jobs/7")?));
+/// assert!(TopicFilter::parse("jobs/#/7").is_err());
+/// # Ok::<(), mqtt_topic::TopicError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicFilter<S = Box<str>> {
     text: S,

@@ -14,6 +14,20 @@ use crate::{TopicFilter, TopicName};
 /// Filters without wildcards lie in one hash table, so they cost one look-up per name however many there are. The others
 /// lie in a trie, where a look-up follows at most two ways from each level. Hashing is seeded at random, because the
 /// texts come from clients. Memory is given back as subscriptions go; no operation recurses.
+///
+/// ```
+/// use mqtt_topic::{FilterTree, TopicFilter, TopicName};
+///
+/// let mut subscriptions = FilterTree::new();
+/// subscriptions.insert(&TopicFilter::parse("jobs/+")?, "ada", 1);
+/// subscriptions.insert(&TopicFilter::parse("#")?, "bob", 0);
+/// let mut receivers = Vec::new();
+/// subscriptions.for_each_match(TopicName::parse("jobs/7")?, |client, qos| receivers.push((*client, *qos)));
+/// receivers.sort();
+/// assert_eq!(receivers, [("ada", 1), ("bob", 0)]);
+/// assert_eq!(subscriptions.remove(&TopicFilter::parse("#")?, &"bob"), Some(0));
+/// # Ok::<(), mqtt_topic::TopicError>(())
+/// ```
 #[derive(Debug)]
 pub struct FilterTree<K, V> {
     exact: Exact<K, V>,

@@ -9,6 +9,18 @@ use crate::{TOPIC_BYTES_MAX, TopicFilter, TopicName};
 ///
 /// What begins with `$` does not exist below a mountpoint: the broker's own tree is not the client's, and a topic that
 /// would look like it to others must not come into being [MQTT-4.7.2-1].
+///
+/// ```
+/// use mqtt_topic::{Mountpoint, TopicFilter, TopicName};
+///
+/// let site = Mountpoint::parse("site/7/").unwrap();
+/// let mut whole = String::new();
+/// assert_eq!(site.mount_name(TopicName::parse("door")?, &mut whole).unwrap().as_str(), "site/7/door");
+/// assert_eq!(site.shown("site/7/door"), Some("door"));
+/// assert_eq!(site.shown("site/8/door"), None);
+/// assert_eq!(site.mount_filter(&TopicFilter::parse("+")?).unwrap().as_str(), "site/7/+");
+/// # Ok::<(), mqtt_topic::TopicError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Mountpoint(Box<str>);
 

@@ -8,6 +8,16 @@ use crate::{TOPIC_BYTES_MAX, TopicError};
 ///
 /// `S` is how the text is held: `&str` on the hot path, `Box<str>` (the default), `Arc<str>` or `String` to keep it.
 /// Names compare by their exact bytes: case matters, a leading or trailing `/` makes one more, empty level.
+///
+/// ```
+/// use mqtt_topic::{TopicError, TopicName};
+///
+/// let name = TopicName::parse("plant/7/temperature")?;
+/// assert_eq!(name.levels().collect::<Vec<_>>(), ["plant", "7", "temperature"]);
+/// assert!(TopicName::parse("$SYS/uptime")?.is_dollar());
+/// assert_eq!(TopicName::parse("plant/#").unwrap_err(), TopicError::WildcardInName);
+/// # Ok::<(), TopicError>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicName<S = Box<str>>(S);
 

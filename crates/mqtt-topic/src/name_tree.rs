@@ -18,6 +18,24 @@ use crate::{TopicFilter, TopicName};
 /// there are. Beside that the names are kept in the order of their bytes, where everything below a level lies together:
 /// a scan goes through this order and jumps over all that the filter cannot match. Nothing recurses, and a name costs
 /// memory by its bytes, not by its levels.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use mqtt_topic::{NameTree, TopicFilter, TopicName};
+///
+/// let mut kept = NameTree::new();
+/// kept.insert(TopicName::parse("jobs/7")?, "open");
+/// kept.insert(TopicName::parse("jobs/8")?, "done");
+/// let mut found = Vec::new();
+/// let all = kept.scan(&TopicFilter::parse("jobs/+")?, None, |name, state| {
+///     found.push(format!("{name} is {state}"));
+///     ControlFlow::Continue(())
+/// });
+/// assert!(all.is_continue());
+/// found.sort();
+/// assert_eq!(found, ["jobs/7 is open", "jobs/8 is done"]);
+/// # Ok::<(), mqtt_topic::TopicError>(())
+/// ```
 #[derive(Debug)]
 pub struct NameTree<V> {
     entries: Slab<Entry<V>>,

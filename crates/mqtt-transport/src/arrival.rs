@@ -167,6 +167,18 @@ causes! {
 
 /// What a connection's peer did against the rules of its transport after the handshake: the source of an
 /// [`io::Error`] of kind [`io::ErrorKind::InvalidData`].
+///
+/// ```
+/// use std::io;
+/// use mqtt_transport::TransportViolation;
+///
+/// /// Whether a peer broke the rules of its transport, and did not just go away.
+/// fn is_to_blame(error: &io::Error) -> bool {
+///     TransportViolation::of(error).is_some()
+/// }
+///
+/// assert!(!is_to_blame(&io::ErrorKind::ConnectionReset.into()));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TransportViolation {
     /// The reason in one word, to be counted.

@@ -20,6 +20,17 @@ pub struct ConnectOptions {
 }
 
 /// Opens connections to one address. What its options name is read once.
+///
+/// ```no_run
+/// use mqtt_transport::{ConnectOptions, Connector, Url};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// // Files are read once; each connection is opened with what they hold.
+/// let connector = Connector::new(Url::parse("tcp://127.0.0.1:1883")?, &ConnectOptions::default())?;
+/// let first = connector.connect().await?;
+/// let second = connector.connect().await?;
+/// # drop((first, second)); Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Connector {
     url: Url,

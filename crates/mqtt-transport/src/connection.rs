@@ -7,6 +7,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 /// A byte stream in both directions; whatever is one can carry MQTT (section 4.2: ordered, lossless, both ways).
+///
+/// ```
+/// use mqtt_transport::{Connection, Stream};
+///
+/// // Whatever reads and writes is one: here a pipe in memory.
+/// fn takes(stream: impl Stream + 'static) -> Connection {
+///     Connection::boxed(stream)
+/// }
+///
+/// let (near, far) = tokio::io::duplex(4_096);
+/// let (near, far) = (takes(near), takes(far));
+/// # drop((near, far));
+/// ```
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + ?Sized> Stream for S {}

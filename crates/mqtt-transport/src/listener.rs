@@ -52,6 +52,19 @@ impl Default for ListenerOptions {
 }
 
 /// Accepts connections on one address.
+///
+/// ```
+/// use mqtt_transport::{Listener, ListenerOptions, Url};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = Listener::bind(&Url::parse("tcp://127.0.0.1:0")?, ListenerOptions::default()).await?;
+/// let client = mqtt_transport::connect(listener.url()).await?;
+/// let incoming = listener.accept().await?;
+/// println!("{:?} knocks", incoming.peer());
+/// let arrival = incoming.handshake().await?; // TLS and WebSocket, in the connection's own task
+/// # drop((client, arrival)); Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     source: Source,

@@ -16,6 +16,20 @@ use crate::scratch::{SCRATCH_BYTES, with_read_scratch};
 /// While nothing is under way it holds no buffer: a read goes into a buffer of the thread, complete frames are handed out
 /// as slices of it, and only a partial rest is copied here. A frame larger than the thread's 64 KiB is collected here; the
 /// memory for it grows with what has arrived, at most to the double of it.
+///
+/// ```
+/// use mqtt_transport::FrameReader;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), mqtt_transport::ReadError> {
+/// // A PINGREQ and the beginning of another packet; packets may have 1,024 bytes.
+/// let mut stream: &[u8] = &[0xC0, 0, 0x30];
+/// let (mut reader, mut frame) = (FrameReader::new(1_024), Vec::new());
+/// reader.next_frame(&mut stream, &mut frame).await?;
+/// assert_eq!(frame, [0xC0, 0]);
+/// assert!(reader.next_frame(&mut stream, &mut frame).await.is_err(), "the stream ends within a packet");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct FrameReader {
     /// Bytes not handed out yet begin at `start`.

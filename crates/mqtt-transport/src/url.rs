@@ -6,6 +6,16 @@ use std::str::FromStr;
 ///
 /// Written as `SCHEME://HOST:PORT`, with a path behind it for WebSocket, or as `unix:///PATH`. The port is always given, 0
 /// lets the system choose one when listening. An IPv6 address stands in brackets. A WebSocket address without a path means `/`.
+///
+/// ```
+/// use mqtt_transport::{Scheme, Url};
+///
+/// let url = Url::parse("wss://example.org:443/mqtt")?;
+/// assert_eq!((url.scheme(), url.host(), url.port(), url.path()), (Scheme::Wss, "example.org", 443, "/mqtt"));
+/// let error = Url::parse("http://example.org").unwrap_err();
+/// println!("{error}"); // says what to write instead
+/// # Ok::<(), mqtt_transport::UrlError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     scheme: Scheme,

@@ -20,6 +20,20 @@ const SLICES_MAX: usize = 32;
 /// Small packets are appended to one buffer. Large payloads are chained: they keep their place between the appended bytes
 /// without being copied. When everything has been written, no buffer is held; when the stream blocks, the buffer is cut
 /// down to about what is left.
+///
+/// ```
+/// use mqtt_transport::FrameWriter;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let mut writer = FrameWriter::new();
+/// writer.buffer().extend_from_slice(&[0xC0, 0]); // PINGREQ
+/// writer.buffer().extend_from_slice(&[0xE0, 0]); // DISCONNECT
+/// let mut stream = Vec::new();
+/// writer.flush(&mut stream).await?;
+/// assert_eq!(stream, [0xC0, 0, 0xE0, 0]);
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Default)]
 pub struct FrameWriter {
     /// Appended bytes; those before `written` are gone already.

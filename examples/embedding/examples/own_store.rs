@@ -84,7 +84,7 @@ impl Store for TextFile {
         self.memory.retained_totals()
     }
 
-    fn expire_retained(&self, now: Instant) -> usize {
+    fn expire_retained(&self, now: Instant) -> Vec<Box<str>> {
         self.memory.expire_retained(now)
     }
 

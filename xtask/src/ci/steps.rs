@@ -61,12 +61,16 @@ pub(super) const STEPS: &[(&str, Step, bool)] = &[
     ("interop", interop_suites, true),
 ];
 
+/// The program's tests run with what it has only on request; the release build is the default one.
+const PLUGINS: &str = "martlet/plugins";
+
 fn format(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
     cargo(workspace, &["fmt", "--all", "--", "--check"]).map(|shown| Outcome::one(shown.success))
 }
 
 fn clippy(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
-    let words = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
+    let words =
+        ["clippy", "--workspace", "--all-targets", "--features", PLUGINS, "--locked", "--", "-D", "warnings"];
     cargo(workspace, &words).map(|shown| Outcome::one(shown.success))
 }
 
@@ -82,6 +86,7 @@ const CHOICES: &[(&str, &str)] = &[
     ("mqtt-client", ""),
     ("mqtt-broker", ""),
     ("martlet", ""),
+    ("martlet", "tls,ws,quic"),
 ];
 
 fn features(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
@@ -96,8 +101,9 @@ fn features(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
 }
 
 fn tests(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
-    let nextest = ["nextest", "run", "--workspace", "--locked", "--no-fail-fast", "--status-level=fail"];
-    let libtest = ["test", "--workspace", "--lib", "--bins", "--tests", "--locked", "--no-fail-fast"];
+    let workspace_with = ["--workspace", "--features", PLUGINS, "--locked", "--no-fail-fast"];
+    let nextest = [&["nextest", "run"], &workspace_with[..], &["--status-level=fail"]].concat();
+    let libtest = [&["test"], &workspace_with[..], &["--lib", "--bins", "--tests"]].concat();
     let has_nextest = process::output(&mut workspace.cargo(&["nextest", "--version"])).is_ok();
     let words: &[&str] = if has_nextest { &nextest } else { &libtest };
     cargo(workspace, words).map(counted)

@@ -7,11 +7,16 @@ use crate::workspace::SourceFile;
 
 const FOLDER: &str = "docs/guide/src/";
 const SUMMARY: &str = "docs/guide/src/SUMMARY.md";
+const BOOK: &str = "docs/guide/book.toml";
+/// A link in the folder of the guide, so that the book has them, too.
+const IMAGES: &str = "docs/images/";
 
 pub(super) fn problems(paths: &[String], files: &[SourceFile]) -> Vec<Problem> {
     let chapters: Vec<&SourceFile> =
         files.iter().filter(|file| file.path.starts_with(FOLDER) && file.path.ends_with(".md")).collect();
     let mut problems: Vec<Problem> = chapters.iter().flat_map(|chapter| astray(chapter, paths)).collect();
+    let book = files.iter().find(|file| file.path == BOOK).map_or("", |book| &book.text);
+    problems.extend(chapters.iter().flat_map(|chapter| astray_in_book(chapter, files, paths, book)));
     let summary = chapters.iter().find(|chapter| chapter.path == SUMMARY);
     let listed = summary.map(|summary| summary.text.as_str()).unwrap_or_default();
     for chapter in chapters.iter().filter(|chapter| chapter.path != SUMMARY) {
@@ -48,6 +53,31 @@ fn astray(chapter: &SourceFile, paths: &[String]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Links of pages that are chapters as a whole: in the book they start from another folder.
+fn astray_in_book(chapter: &SourceFile, files: &[SourceFile], paths: &[String], book: &str) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let pages = chapter.text.lines().flat_map(targets).filter(|target| target.ends_with(".md"));
+    let pages = pages.map(|target| normalized(&Path::new(FOLDER).join(target)));
+    for page in files.iter().filter(|file| pages.clone().any(|path| Path::new(&file.path) == path)) {
+        for (number, line) in page.text.lines().enumerate().filter(|_| !page.path.starts_with(FOLDER)) {
+            for target in targets(line).into_iter().filter(|target| !leads_on(target, paths, book)) {
+                let what = format!("`{target}` leads nowhere in the guide, which includes this page");
+                problems.push(Problem::new(&page.path, number + 1, what));
+            }
+        }
+    }
+    problems
+}
+
+/// Whether a relative link leads somewhere in the built book: to a chapter, an image, or by a redirection.
+fn leads_on(target: &str, paths: &[String], book: &str) -> bool {
+    let chapter = format!("{FOLDER}{target}");
+    let image = target.strip_prefix("images/").map(|name| format!("{IMAGES}{name}"));
+    let redirected = target.strip_suffix(".md").map(|name| format!("\"/{name}.html\""));
+    paths.iter().any(|path| *path == chapter || image.as_ref() == Some(path))
+        || redirected.is_some_and(|redirected| book.contains(&redirected))
 }
 
 /// Relative links and inclusions of a line.
@@ -96,6 +126,25 @@ mod tests {
         let chapter = "[hooks](../../HOOKS.md#events) and [elsewhere](https://example.org)\n\
             {{#include ../../../examples/embedding/examples/tls.rs}}";
         check(chapter, "[A](a.md)", 0);
+    }
+
+    #[test]
+    fn links_of_an_included_page_must_lead_somewhere_in_the_book() {
+        let check = |text: &str, book: &str, expected: usize| {
+            let files = [
+                file(SUMMARY, "[A](a.md)"),
+                file("docs/guide/src/a.md", "{{#include ../../HOOKS.md}}"),
+                file("docs/HOOKS.md", text),
+                file(BOOK, book),
+            ];
+            let paths =
+                [SUMMARY, "docs/guide/src/a.md", "docs/HOOKS.md", "docs/OTHER.md", "docs/images/x.svg"];
+            let found = problems(&paths.map(str::to_owned), &files);
+            assert_eq!(found.len(), expected, "{found:?}");
+        };
+        check("[a](a.md) ![x](images/x.svg) [o](OTHER.md)", "\"/OTHER.html\" = \"a.html\"", 0);
+        check("[a](a.md) ![x](images/x.svg) [o](OTHER.md)", "", 1);
+        check("![y](images/y.svg)", "", 1);
     }
 
     #[test]

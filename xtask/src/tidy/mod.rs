@@ -1,8 +1,10 @@
 //! `cargo xtask tidy`: rules for files that no compiler checks.
 
 mod clauses;
+mod examples;
 mod fuzzing;
 mod guide;
+mod hooks_page;
 mod manifests;
 mod pages;
 mod rust_files;
@@ -53,10 +55,12 @@ pub(crate) fn run(workspace: &Workspace) -> CommandResult {
     let mut problems: Vec<Problem> = files.iter().flat_map(rust_files::problems).collect();
     problems.extend(files.iter().flat_map(machine_paths));
     problems.extend(files.iter().flat_map(|file| clauses::problems(file, &known)));
+    problems.extend(files.iter().flat_map(examples::problems));
     problems.extend(manifests::problems(&files));
     problems.extend(pages::problems(&files));
     problems.extend(fuzzing::problems(&workspace.paths()?, &files));
     problems.extend(guide::problems(&workspace.paths()?, &files));
+    problems.extend(hooks_page::problems(&files));
     problems.extend(stale_guests(&files));
     problems.sort();
     for problem in &problems {

@@ -4,6 +4,7 @@ mod authentication;
 mod listener_table;
 mod listeners;
 mod owner;
+mod plugins;
 mod print;
 mod problem;
 mod resolve;
@@ -15,6 +16,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use plugins::PluginSettings;
 pub(crate) use print::{effective, example, reference};
 pub(crate) use problem::SourceText;
 pub(crate) use resolve::Draft;

@@ -12,7 +12,7 @@ use super::settings::{Configuration, ListenerEntry};
 use super::table::{LISTENER_ROWS, ROWS, Row, SECTIONS};
 use super::text;
 use super::value::Refusal;
-use super::{authentication, listeners};
+use super::{authentication, listeners, plugins};
 
 /// A configuration in the making. Each source overrides those before it, so they are read in this order:
 /// file, environment, `--set`, dedicated options.
@@ -110,6 +110,7 @@ impl Draft {
         let (entries, problems) = listeners::resolve(self.listeners, anonymous, access);
         self.problems.extend(authentication::global(access, anonymous, &self.places));
         self.problems.extend(problems);
+        self.problems.extend(plugins::problem(&self.configuration.plugins, &self.places));
         self.configuration.listeners = entries;
         if self.problems.is_empty() { Ok(self.configuration) } else { Err(Problems::sorted(self.problems)) }
     }

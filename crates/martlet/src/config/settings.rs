@@ -12,6 +12,7 @@ use tracing_subscriber::EnvFilter;
 use crate::access::{AccessSettings, Member, Order};
 
 use super::owner::{UnixGroup, UnixUser};
+use super::plugins::PluginSettings;
 use super::value::{self, Choice, Refusal, Setting, Value};
 
 /// Everything that `martlet serve` can be told.
@@ -29,6 +30,8 @@ pub(crate) struct Configuration {
     pub(crate) log: LogSettings,
     /// Where state is kept that outlives the process.
     pub(crate) storage: StorageSettings,
+    /// WebAssembly components that are asked, and what they may use.
+    pub(crate) plugins: PluginSettings,
     /// Threads of the runtime; 0 for one per processor.
     pub(crate) worker_threads: usize,
 }

@@ -93,6 +93,11 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
         "What outlives the process, and what an acknowledgement promises. Sessions without an expiry and QoS 0 \
 messages are never stored.",
     ),
+    (
+        "plugins",
+        "Plug-ins: WebAssembly components that decide on logins, connections, messages, subscriptions and wills, or rewrite them, in a \
+sandbox. Only in a program that was built with `--features plugins`. The guide has a chapter on them.",
+    ),
     ("sys", "The `$SYS` tree: the broker's own figures as retained messages."),
     ("log", "What is logged, and how. Log lines go to standard error."),
     ("runtime", "The process itself."),
@@ -490,6 +495,24 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
         "Whether to start without stored data that is damaged. Everything that is left out is logged. If not, the \
          broker refuses to start and says what is damaged."),
 
+    ("plugins.files", plugins.files, Kind::List, None,
+        "WebAssembly components for the interface `martlet:plugin@0.1.0`, in the order in which they are asked. `SIGHUP` makes a \
+         running broker read the files again; who is connected stays connected."),
+    ("plugins.settings", plugins.settings, Kind::List, None,
+        "What each plug-in is told at its start, in the order of `plugins.files`; what it means is the plug-in's affair."),
+    ("plugins.fuel_max", plugins.fuel_max, Kind::at_least(1_000), None,
+        "What a plug-in may use to answer one question, in units of about one WebAssembly instruction. Whatever limit it \
+         reaches, the question counts as `plugins.fail_open` says, and `$SYS/broker/plugins/NAME/` counts it."),
+    ("plugins.deadline_ms", plugins.deadline, Kind::integer(1, 60_000), Milliseconds,
+        "Time for an answer, which counts where few instructions take long."),
+    ("plugins.memory_bytes_max", plugins.memory_bytes_max, Kind::integer(65_536, U32_MAX), Bytes,
+        "Memory of one instance of a plug-in. There are as many of each as there are `runtime.worker_threads`."),
+    ("plugins.fail_open", plugins.fail_open, Kind::Boolean, None,
+        "What counts when a plug-in does not answer: as if there were none, or, if not, refused with reason 0x83."),
+    ("plugins.check_interval_ms", plugins.check_interval, Kind::integer(0, DAY_MS), Milliseconds,
+        "Time between two looks at the files of plug-ins. A new version is taken over if it can be used. 0 to look at SIGHUP \
+         only."),
+
     ("sys.interval_ms", settings.sys.interval, Kind::integer(0, DAY_MS), Milliseconds,
         "Time between two publications of the figures; 0 to publish nothing."),
 
@@ -578,8 +601,19 @@ mod tests {
         let of_the_broker = 1 + (15 + 3) + 23 + 3 + 2 + 2 + 1 + 1 + 2;
         let is_own = |row: &&Row<Configuration>| {
             let (section, name) = row.split_key();
-            ["", "access", "http_access", "http_login", "jwt", "log", "postgres", "redis", "runtime"]
-                .contains(&section)
+            [
+                "",
+                "access",
+                "http_access",
+                "http_login",
+                "jwt",
+                "log",
+                "plugins",
+                "postgres",
+                "redis",
+                "runtime",
+            ]
+            .contains(&section)
                 || section == "storage" && !name.starts_with("durability")
         };
         assert_eq!(ROWS.iter().filter(|row| !is_own(row)).count(), of_the_broker);

@@ -44,6 +44,18 @@ pub(crate) use replay::{Next, Replay, Replays};
 pub(crate) use subscribing::{ask_to_subscribe, refuse_filter};
 
 /// What is known of a peer before it has said anything.
+///
+/// ```
+/// use mqtt_broker::{Broker, Peer};
+/// use mqtt_transport::Connection;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = Broker::builder().start().await?;
+/// let (ours, theirs) = tokio::io::duplex(4_096);
+/// broker.attach(Connection::boxed(theirs), Peer::anonymous());
+/// # drop(ours); broker.shutdown().await; Ok(()) }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
     /// The rules of the listener it came through.

@@ -225,9 +225,9 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
         let _ = message;
     }
 
-    /// So many retained messages have expired.
-    fn retained_expired(&self, messages: usize) {
-        let _ = messages;
+    /// The retained message of this topic has expired and was removed, up to a second later.
+    fn retained_expired(&self, topic: &str) {
+        let _ = topic;
     }
 
     /// A retained message was sent for a new subscription.

@@ -125,8 +125,8 @@ impl Hooks for Diary {
     fn retained(&self, message: &Message) {
         self.note(format!("retained {} {}", message.topic(), message.payload().len()));
     }
-    fn retained_expired(&self, messages: usize) {
-        self.note(format!("expired {messages}"));
+    fn retained_expired(&self, topic: &str) {
+        self.note(format!("expired {topic}"));
     }
     fn retained_replayed(&self, client_id: &str, message: &Message, qos: QoS) {
         self.note(format!("replayed {} {client_id} {}", message.topic(), qos as u8));
@@ -231,7 +231,7 @@ async fn retained_messages_wills_drops_and_members_are_told_of() {
     settle().await;
     assert!(diary.take().contains(&"retained r 3".to_owned()));
     sleep(Duration::from_secs(6)).await;
-    assert_eq!(diary.take(), ["expired 1"]);
+    assert_eq!(diary.take(), ["expired r"]);
     house.broker.local().publish(Publication::new("t", "x")).await.expect("published");
     assert_eq!(diary.take()[..2], ["publish t", "select c"]);
     peer.receive_text("x").await;

@@ -243,7 +243,7 @@ impl Store for Barren {
         self.inner.retained_totals()
     }
 
-    fn expire_retained(&self, now: Instant) -> usize {
+    fn expire_retained(&self, now: Instant) -> Vec<Box<str>> {
         self.inner.expire_retained(now)
     }
 

@@ -6,6 +6,16 @@ use crate::wire::{self, Parsed, Sink};
 use crate::{PacketId, PacketType, Properties, PropertyPlace, ReasonCode, Version};
 
 /// The body that PUBACK, PUBREC, PUBREL and PUBCOMP share (MQTT 5 sections 3.4 to 3.7).
+///
+/// ```
+/// use mqtt_codec::{Ack, Packet, PacketId, Version, encode};
+///
+/// let id = PacketId::new(7).expect("not 0");
+/// let mut out = Vec::new();
+/// encode(&Packet::Puback(Ack::success(id)), Version::V5, &mut out)?;
+/// assert_eq!(out, [0x40, 2, 0, 7]);
+/// # Ok::<(), mqtt_codec::EncodeError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ack<'a> {
     /// The identifier of the PUBLISH that started the exchange.

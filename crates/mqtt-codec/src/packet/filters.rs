@@ -24,6 +24,13 @@ pub enum RetainHandling {
 
 /// What SUBSCRIBE asks for beside the filter (MQTT 5 section 3.8.3.1). The default is QoS 0 and all that a subscription before
 /// MQTT 5 implies; encoding for such a version keeps the QoS only.
+///
+/// ```
+/// use mqtt_codec::{QoS, RetainHandling, SubscriptionOptions};
+///
+/// let own_messages_left_out = SubscriptionOptions { no_local: true, ..SubscriptionOptions::at(QoS::AtLeastOnce) };
+/// assert_eq!(own_messages_left_out.retain_handling, RetainHandling::SendAtSubscribe);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SubscriptionOptions {
     /// Highest level that deliveries for this subscription have.
@@ -288,6 +295,17 @@ impl fmt::Debug for UnsubscribeFilters<'_> {
 }
 
 /// The entries of a SUBSCRIBE under construction.
+///
+/// ```
+/// use mqtt_codec::{QoS, SubscribeFiltersBuf, SubscriptionOptions};
+///
+/// let mut filters = SubscribeFiltersBuf::new();
+/// filters.push("jobs/+", SubscriptionOptions::at(QoS::AtLeastOnce))?;
+/// filters.push("news/#", SubscriptionOptions::at(QoS::AtMostOnce))?;
+/// let texts: Vec<_> = filters.as_filters().iter().map(|one| one.filter).collect();
+/// assert_eq!(texts, ["jobs/+", "news/#"]);
+/// # Ok::<(), mqtt_codec::EncodeError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SubscribeFiltersBuf {
     block: Vec<u8>,
@@ -320,6 +338,15 @@ impl SubscribeFiltersBuf {
 }
 
 /// The filters of an UNSUBSCRIBE under construction.
+///
+/// ```
+/// use mqtt_codec::UnsubscribeFiltersBuf;
+///
+/// let mut filters = UnsubscribeFiltersBuf::new();
+/// filters.push("jobs/+")?;
+/// assert_eq!(filters.as_filters().iter().collect::<Vec<_>>(), ["jobs/+"]);
+/// # Ok::<(), mqtt_codec::EncodeError>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct UnsubscribeFiltersBuf {
     block: Vec<u8>,

@@ -113,6 +113,13 @@ impl ExactSizeIterator for ReasonCodesIter<'_> {}
 impl FusedIterator for ReasonCodesIter<'_> {}
 
 /// The answers of a SUBACK or UNSUBACK under construction.
+///
+/// ```
+/// use mqtt_codec::{ReasonCode, ReasonCodesBuf};
+///
+/// let answers: ReasonCodesBuf = [ReasonCode::GrantedQoS1, ReasonCode::NotAuthorized].into_iter().collect();
+/// assert_eq!(answers.as_reasons().iter().filter(|reason| reason.is_error()).count(), 1);
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct ReasonCodesBuf {
     codes: Vec<u8>,

@@ -23,6 +23,19 @@ use crate::SessionHead;
 ///
 /// Until [`finish`](Self::finish) a broker refuses to start on the directory; one that is dropped before leaves what
 /// was there.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use mqtt_store::durable::{Importer, Item};
+///
+/// # fn run(items: Vec<Item<'_>>) -> Result<(), Box<dyn std::error::Error>> {
+/// let mut importer = Importer::begin(Path::new("/var/lib/broker"), false)?; // an empty directory
+/// for item in &items {
+///     importer.put(item)?;
+/// }
+/// let report = importer.finish()?; // until here nothing has changed
+/// # let _ = report; Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Importer {
     medium: Arc<dyn Medium>,

@@ -8,6 +8,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A place for files.
+///
+/// ```
+/// use mqtt_store::durable::{Directory, Medium};
+///
+/// /// Bytes of all files.
+/// fn size_bytes(medium: &dyn Medium) -> std::io::Result<u64> {
+///     medium.list()?.iter().map(|name| medium.open(name)?.len_bytes()).sum()
+/// }
+///
+/// let folder = tempfile::tempdir()?;
+/// let directory = Directory::open(folder.path())?;
+/// directory.create("a")?.write_at(b"abc", 0)?;
+/// assert_eq!(size_bytes(&directory)?, 3);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait Medium: fmt::Debug + Send + Sync + 'static {
     /// Names of all files.
     ///
@@ -35,6 +50,20 @@ pub trait Medium: fmt::Debug + Send + Sync + 'static {
 }
 
 /// One file.
+///
+/// ```
+/// use mqtt_store::durable::Medium;
+/// use mqtt_store::durable::simulated::SimulatedMedium;
+///
+/// let medium = SimulatedMedium::new();
+/// let file = medium.create("a")?;
+/// file.write_at(b"abc", 0)?;
+/// file.sync()?;
+/// let mut last = [0];
+/// file.read_at(&mut last, 2)?;
+/// assert_eq!(&last, b"c");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub trait MediumFile: fmt::Debug + Send + Sync {
     /// Writes all bytes at this offset. After an error, some may have been written.
     ///
@@ -68,6 +97,15 @@ pub trait MediumFile: fmt::Debug + Send + Sync {
 }
 
 /// A directory that belongs to one process at a time.
+///
+/// ```
+/// use mqtt_store::durable::{Directory, Medium};
+///
+/// let folder = tempfile::tempdir()?;
+/// let directory = Directory::open(folder.path())?;
+/// assert!(directory.list()?.is_empty());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,

@@ -9,6 +9,19 @@ use parking_lot::Mutex;
 use super::medium::{Medium, MediumFile};
 
 /// A directory in memory.
+///
+/// ```
+/// use mqtt_store::durable::Medium;
+/// use mqtt_store::durable::simulated::SimulatedMedium;
+///
+/// let medium = SimulatedMedium::new();
+/// medium.create("a")?.write_at(b"abc", 0)?;
+/// // A killed process loses nothing that it wrote, a power failure what was not synced.
+/// assert_eq!(medium.after_kill().contents()["a"], b"abc");
+/// let kept = medium.after_power_failure(0, false).contents().get("a").map_or(0, Vec::len);
+/// assert_eq!(kept, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedMedium {
     files: Arc<Mutex<BTreeMap<String, Arc<SimulatedFile>>>>,

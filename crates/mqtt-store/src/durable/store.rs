@@ -50,6 +50,17 @@ pub struct DurableSettings {
 }
 
 /// A store on a medium.
+///
+/// ```no_run
+/// use std::path::Path;
+/// use mqtt_store::{DurableSettings, DurableStore, Store};
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let told = |bytes| println!("{bytes} bytes read");
+/// let store = DurableStore::open(Path::new("/var/lib/broker"), &DurableSettings::default(), told)?;
+/// println!("{} messages are retained", store.retained_totals().messages);
+/// # Ok(()) }
+/// ```
 pub struct DurableStore {
     memory: MemoryStore,
     retained: Shelf,
@@ -366,7 +377,7 @@ impl Store for DurableStore {
         self.retained.totals()
     }
 
-    fn expire_retained(&self, now: Instant) -> usize {
+    fn expire_retained(&self, now: Instant) -> Vec<Box<str>> {
         let mut version = self.last_version.lock();
         let expired = self.retained.take_expired(now);
         let mut transaction = Transaction::default();
@@ -379,7 +390,7 @@ impl Store for DurableStore {
         if !expired.is_empty() {
             self.submit(&mut transaction, None);
         }
-        expired.len()
+        expired.into_iter().map(|(topic, _)| topic).collect()
     }
 
     fn next_retained_expiry(&self) -> Option<Instant> {

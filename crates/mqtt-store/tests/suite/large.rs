@@ -25,8 +25,8 @@ pub(crate) fn a_million_messages_are_kept_and_found(open: &Open) {
     assert_eq!(topics(&*store, "site/7/#", tomorrow).len(), 0);
     let page = store.scan_retained(&filter("#"), None, 100, start).expect("readable");
     assert_eq!(page.messages.len(), 100);
-    assert_eq!(store.expire_retained(start), 0);
-    let parts = std::iter::from_fn(|| Some(store.expire_retained(tomorrow)).filter(|part| *part > 0));
+    assert_eq!(store.expire_retained(start).len(), 0);
+    let parts = std::iter::from_fn(|| Some(store.expire_retained(tomorrow).len()).filter(|part| *part > 0));
     assert_eq!(parts.sum::<usize>(), MESSAGES / 100);
     assert_eq!(store.retained_totals().messages, MESSAGES - MESSAGES / 100);
 }

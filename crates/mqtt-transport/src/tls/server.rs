@@ -20,6 +20,17 @@ use crate::connection::Stream;
 /// The TLS side of a listener: what its files held when they were last read.
 ///
 /// Reading them again changes what new connections get; those that exist go on.
+///
+/// ```no_run
+/// use mqtt_transport::{CertificateFiles, TlsOptions, TlsServer};
+///
+/// # fn run() -> std::io::Result<()> {
+/// let files = CertificateFiles { certificate: "broker.pem".into(), key: "broker.key".into() };
+/// let tls = TlsServer::load(TlsOptions { certificates: vec![files], ..TlsOptions::default() })?;
+/// // Later, when the files have changed; connections that exist go on.
+/// tls.reload()?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct TlsServer {
     options: TlsOptions,

@@ -22,6 +22,17 @@ use crate::url::Url;
 /// binary data fails with [`io::ErrorKind::InvalidData`] and is answered with a close code `[MQTT-6.0.0-1]`.
 /// Writing: each write becomes one binary message of at most 64 KiB; a broker's end hands it on without a copy. Shutting
 /// down sends close code 1000; reading then goes on until the peer has answered it.
+///
+/// ```
+/// use mqtt_transport::{Connection, WsOptions, WsStream};
+/// use tokio::net::TcpStream;
+///
+/// /// Takes a connection over that another HTTP server has upgraded, with the bytes that it has read too far.
+/// fn upgraded(stream: TcpStream, early: Vec<u8>) -> Connection {
+///     Connection::boxed(WsStream::upgraded(stream, early, &WsOptions::default()))
+/// }
+/// # let _ = upgraded;
+/// ```
 pub struct WsStream<S> {
     io: S,
     decoder: Decoder,
