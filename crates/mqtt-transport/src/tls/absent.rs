@@ -43,7 +43,7 @@ impl TlsServer {
         match self.0 {}
     }
 
-    pub(crate) async fn accept<S: Stream>(
+    pub(crate) async fn accept_among<S: Stream>(
         &self,
         _: S,
         _: &tokio::sync::Semaphore,
