@@ -1,6 +1,7 @@
 //! argon2id, in the PHC string format.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use parking_lot::Mutex;
 use subtle::ConstantTimeEq;
 
 use super::{HashError, base64_unpadded, from_base64};
@@ -21,6 +22,14 @@ const LANES_MAX: u32 = 64;
 const HASH_BYTES: core::ops::RangeInclusive<usize> = 16..=128;
 const SALT_BYTES: core::ops::RangeInclusive<usize> = 8..=64;
 const VERSION: &str = "v=19";
+
+/// Memory of checks that are over, for those to come. An allocator would keep it as well, but once for each thread that
+/// ever made a check.
+static SPARE: Mutex<Vec<Vec<Block>>> = Mutex::new(Vec::new());
+/// As many stay; further ones are given back.
+const SPARE_MAX: usize = 4;
+/// Larger ones are given back at once.
+const SPARE_BLOCKS_MAX: usize = 64 << 10;
 
 impl Argon {
     pub(super) fn new(password: &[u8]) -> Result<Self, getrandom::Error> {
@@ -71,7 +80,10 @@ impl Argon {
         let params = Params::new(self.memory_kib, self.passes, self.lanes, Some(self.hash.len())).ok()?;
         let mut hash = vec![0; self.hash.len()].into_boxed_slice();
         let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        argon.hash_password_into(password, &self.salt, &mut hash).ok()?;
+        with_blocks(argon.params().block_count(), |blocks| {
+            argon.hash_password_into_with_memory(password, &self.salt, &mut hash, blocks)
+        })
+        .ok()?;
         Some(hash)
     }
 
@@ -79,5 +91,41 @@ impl Argon {
         let Self { memory_kib, passes, lanes, .. } = self;
         let (salt, hash) = (base64_unpadded(&self.salt), base64_unpadded(&self.hash));
         format!("$argon2id${VERSION}$m={memory_kib},t={passes},p={lanes}${salt}${hash}")
+    }
+}
+
+/// Lends so many blocks of 1 KiB.
+fn with_blocks<R>(count: usize, work: impl FnOnce(&mut [Block]) -> R) -> R {
+    let mut blocks = SPARE.lock().pop().unwrap_or_default();
+    if blocks.len() < count {
+        blocks = vec![Block::default(); count];
+    }
+    let result = work(&mut blocks[..count]);
+    let mut spare = SPARE.lock();
+    if blocks.len() <= SPARE_BLOCKS_MAX && spare.len() < SPARE_MAX {
+        spare.push(blocks);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is left over from one check must not change the next one, whatever it costs.
+    #[test]
+    fn memory_that_was_used_before_changes_no_hash() {
+        let cheap = "v=19$m=8,t=1,p=1$c2FsdHNhbHQ$";
+        let hash_of = |memory_kib: u32| {
+            let argon =
+                Argon { memory_kib, passes: 1, lanes: 1, salt: (*b"saltsalt").into(), hash: [0; 32].into() };
+            argon.hash_of(b"secret").expect("valid costs")
+        };
+        let fresh = [8, 64, 32].map(hash_of);
+        assert_eq!([8, 64, 32].map(hash_of), fresh);
+        let text = format!("{cheap}{}", base64_unpadded(&fresh[0]));
+        let read = Argon::parse(&text).expect("a hash");
+        assert!(read.verify(b"secret") && !read.verify(b"Secret"));
+        assert!(SPARE.lock().len() <= SPARE_MAX);
     }
 }
