@@ -1,15 +1,13 @@
 //! Plug-ins as the configuration names them.
 
-use mqtt_broker::Builder;
-
-use crate::config::PluginSettings;
-use crate::exit::Failure;
-
 #[cfg(feature = "plugins")]
 mod wasm;
 
 #[cfg(feature = "plugins")]
 pub(crate) use wasm::Plugins;
+
+#[cfg(not(feature = "plugins"))]
+use {crate::config::PluginSettings, crate::exit::Failure, mqtt_broker::Builder};
 
 /// None: a program that was built without them refuses to start with any.
 #[cfg(not(feature = "plugins"))]

@@ -99,19 +99,27 @@ fn a_peer_that_says_half_of_something_is_held_to_what_it_said() {
 
 /// Bytes that are held while so many have sent this; they are gone again afterwards.
 fn knock(house: &House, port: u16, bytes: &[u8], peers: usize) -> usize {
-    let failed = house.broker.metrics().connects_failed;
+    let before = house.broker.metrics();
     let mut open = Vec::with_capacity(peers);
     for _ in 0..peers {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
         stream.write_all(bytes).expect("taken");
         open.push(stream);
     }
-    // What was sent before is read before.
-    drop(house.connect("neighbour", 0));
-    let held = house.bytes_held();
-    drop(open);
-    while house.broker.metrics().connects_failed < failed + peers as u64 {
+    while house.broker.metrics().connections_accepted < before.connections_accepted + peers as u64 {
         std::thread::yield_now();
     }
+    let has_looked_at_all = || (0..100).for_each(|_| house.settle());
+    // What was sent before is read before.
+    drop(house.connect("neighbour", 0));
+    has_looked_at_all();
+    let held = house.bytes_held();
+    drop(open);
+    while house.broker.metrics().connects_failed < before.connects_failed + peers as u64 {
+        std::thread::yield_now();
+    }
+    // Those that were refused early linger until they see that their peers are gone, which is now.
+    drop(house.connect("neighbour", 0));
+    has_looked_at_all();
     held
 }
