@@ -8,9 +8,9 @@ use mqtt_transport::ReadError;
 use super::Link;
 use crate::core::Core;
 use crate::gate::EarlyBytes;
-use crate::refusals::EntryRefusal;
 
-/// A packet of a client that has not been admitted yet. It counts in `limits.handshake_bytes_max` as long as it lives.
+/// A packet of a client that has not been admitted yet. It counts in `limits.handshake_bytes_max` as long as it lives,
+/// together with what its client has sent behind it.
 pub(super) struct EarlyFrame {
     bytes: Vec<u8>,
     _room: EarlyBytes,
@@ -20,7 +20,7 @@ pub(super) struct EarlyFrame {
 pub(super) enum Unheard {
     /// It could not be read.
     Broken(ReadError),
-    /// All who have not been admitted yet hold as many bytes as they may.
+    /// All who have not been admitted yet hold as many bytes as they may. It is counted.
     NoRoom,
 }
 
@@ -29,7 +29,13 @@ impl Link {
     pub(super) async fn next_frame(&mut self, core: &Core) -> Result<EarlyFrame, Unheard> {
         let Self { stream, reader, .. } = self;
         let mut room = core.gate.early_bytes();
-        let bytes_max = core.settings.limits.handshake_bytes_max;
+        let mut hold = |bytes| {
+            let held = room.hold(bytes, core.settings.limits.handshake_bytes_max);
+            held.map_err(|refusal| {
+                core.metrics.count_entry(refusal);
+                Unheard::NoRoom
+            })
+        };
         let held = reader.buffered();
         let mut bytes = Vec::new();
         let mut take = |frame: &[u8]| {
@@ -37,12 +43,12 @@ impl Link {
             ControlFlow::Break(())
         };
         while poll_fn(|cx| reader.poll_burst(cx, stream, &mut take)).await?.frames == 0 {
-            room.hold(reader.buffered(), bytes_max)?;
+            hold(reader.buffered())?;
         }
-        room.hold(bytes.len(), bytes_max)?;
         // More may have come along than this frame.
-        let arrived = bytes.len() + reader.buffered() - held;
-        core.metrics.bytes_received.add(arrived as u64);
+        let here = bytes.len() + reader.buffered();
+        hold(here)?;
+        core.metrics.bytes_received.add((here - held) as u64);
         core.metrics.packets_received.add(1);
         Ok(EarlyFrame { bytes, _room: room })
     }
@@ -59,11 +65,5 @@ impl Deref for EarlyFrame {
 impl From<ReadError> for Unheard {
     fn from(error: ReadError) -> Self {
         Self::Broken(error)
-    }
-}
-
-impl From<EntryRefusal> for Unheard {
-    fn from(_: EntryRefusal) -> Self {
-        Self::NoRoom
     }
 }

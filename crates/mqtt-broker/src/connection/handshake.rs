@@ -27,7 +27,7 @@ use crate::hooks::{Authentication, Events};
 use crate::keeping::Keeping;
 use crate::mountpoint::reason_of;
 use crate::outbox::{InBatches, Outbox};
-use crate::refusals::{EntryRefusal, Refused};
+use crate::refusals::Refused;
 use crate::timetable::Due;
 
 /// A client that may come in.
@@ -81,10 +81,7 @@ pub(super) async fn admit(core: &Arc<Core>, link: &mut Link, peer: &Peer) -> Opt
 
 fn count_unheard(core: &Core, peer: &Peer, why: &Unheard) {
     match why {
-        Unheard::NoRoom => {
-            core.metrics.count_entry(EntryRefusal::HandshakeBytes);
-            tracing::debug!(address = ?peer.address, "no room for a CONNECT");
-        }
+        Unheard::NoRoom => tracing::debug!(address = ?peer.address, "no room for a CONNECT"),
         Unheard::Broken(error) => {
             if let ReadError::Io(error) = error {
                 core.metrics.count_broken(&peer.listener, error);
@@ -230,10 +227,7 @@ async fn authenticate(
         let frame = link.next_frame(core).await.map_err(|why| match why {
             Unheard::Broken(ReadError::Malformed(error)) => error.into(),
             Unheard::Broken(_) => Violation::protocol_error("MQTT-4.12.0-3"),
-            Unheard::NoRoom => {
-                core.metrics.count_entry(EntryRefusal::HandshakeBytes);
-                Violation::new(ReasonCode::QuotaExceeded, "limits.handshake_bytes_max")
-            }
+            Unheard::NoRoom => Violation::new(ReasonCode::QuotaExceeded, "limits.handshake_bytes_max"),
         })?;
         step = match decode(&frame, Version::V5)? {
             // [MQTT-4.12.0-3], [MQTT-4.12.0-5]
@@ -385,9 +379,9 @@ fn in_batches(core: &Core, protocol: &Protocol) -> Option<InBatches> {
     Some(InBatches { layout, qos_max: QoS::ExactlyOnce })
 }
 
-/// Writes down that the client of a session that is kept is here, or only its will [MQTT-3.1.2-7]. The CONNACK leaves after that, and after all that
-/// was submitted for the session before. While nothing can be stored, a session is served from memory, unless both
-/// sides have to remember identifiers of QoS 2: the next process would know others.
+/// Writes down that the client of a session that is kept is here, or only its will [MQTT-3.1.2-7]. The CONNACK leaves
+/// after that, and after all that was submitted for the session before. While nothing can be stored, a session is
+/// served from memory, unless both sides have to remember identifiers of QoS 2: the next process would know others.
 fn keep_arrival(core: &Core, outbox: &Outbox, head: SessionHead, remembers: bool) -> Option<Box<Keeping>> {
     let session = outbox.kept.or(outbox.will)?;
     let mut keeping = Box::new(Keeping::default());

@@ -1,5 +1,5 @@
-//! Questions to hooks, and to those whom the access rules leave something to, that take their time. Until they are answered, nothing more is read from this client; everybody
-//! else goes on.
+//! Questions to hooks, and to those whom the access rules leave something to, that take their time. Until they are
+//! answered, nothing more is read from this client; everybody else goes on.
 
 use std::fmt;
 use std::pin::Pin;

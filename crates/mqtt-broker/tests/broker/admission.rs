@@ -1,14 +1,16 @@
 //! Who gets in, how long it may take, and how many there may be.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_broker::EntryRefusal;
+use mqtt_broker::{Access, Answer, EntryRefusal, Grant, Login};
 use mqtt_codec::QoS::AtMostOnce;
 use mqtt_codec::{ReasonCode, Version};
+use mqtt_session::Refusal;
 use mqtt_testkit::{Peer, ToWire, connect, publish, subscribe, will};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::harness::{Harness, broker, broker_with};
+use crate::harness::{Harness, broker, broker_with, quiet, start};
 use crate::wires::{MOMENT, open, settle};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -152,6 +154,39 @@ async fn those_who_have_not_logged_in_yet_hold_only_so_many_bytes_together() {
         let mut next = house.open("next");
         next.send(large.clone()).await;
         next.expect_connack().await;
+    }
+}
+
+/// What a client sends behind its CONNECT, which it need not wait for, waits as well while the login is decided.
+#[tokio::test(start_paused = true)]
+async fn bytes_behind_a_connect_that_is_not_answered_yet_count_as_well() {
+    let access = Arc::new(Undecided);
+    let settings = quiet(|settings| settings.limits.handshake_bytes_max = 10_000);
+    let house = start(mqtt_broker::Broker::builder().settings(settings).access(access)).await;
+    let eager = |name: &str| {
+        let publish = publish("t").payload(vec![b'x'; 8000]).to_wire(Version::V5);
+        [connect(name).to_wire(Version::V5), publish].concat()
+    };
+    let (mut first, mut second) = (house.open("1"), house.open("2"));
+    first.send(eager("1")).await;
+    first.expect_silence().await;
+    second.send_carelessly(eager("2")).await;
+    second.expect_closed().await;
+    assert_eq!(house.broker.metrics().entries_refused_for(EntryRefusal::HandshakeBytes), 1);
+    sleep(CONNECT_TIMEOUT).await;
+    first.expect_closed().await;
+    let mut third = house.open("3");
+    third.send(eager("3")).await;
+    third.expect_silence().await;
+}
+
+/// Decides on no login.
+#[derive(Debug)]
+struct Undecided;
+
+impl Access for Undecided {
+    fn authenticate<'a>(&'a self, _: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
+        Box::pin(std::future::pending())
     }
 }
 
