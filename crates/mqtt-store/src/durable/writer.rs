@@ -116,7 +116,7 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 const HERE_BYTES_MAX: usize = 4 << 10;
 /// How often somebody looks for more that has come meanwhile.
 const HERE_ROUNDS_MAX: usize = 4;
-/// Bytes of the oldest segment that are looked at after each write, so that nobody waits long.
+/// Bytes of the oldest segments that are looked at after each write, so that nobody waits long.
 const CLEAN_BYTES: u64 = 256 << 10;
 /// After cleaning for some time, so many times as long belong to others.
 const CLEAN_PAUSE: u32 = 3;
@@ -487,21 +487,24 @@ impl Writer {
         kept.segments.oldest().is_some() && kept.segments.len_bytes() > tolerated * times
     }
 
-    /// Goes on writing what is needed of the oldest segment again, and retires it when that is done. Takes a part of
-    /// the time only, as long as that keeps up.
+    /// Goes on writing what is needed of the oldest segments again, and retires those with which that is done. Takes a part
+    /// of the time only, as long as that keeps up.
     fn clean(&mut self) -> io::Result<()> {
         if !self.clean_pause().is_zero() && !self.held_over(2) {
             return Ok(());
         }
         let began = Instant::now();
-        self.choose_oldest();
-        let Some(cleaning) = self.cleaning.take() else { return Ok(()) };
-        let done = self.clean_part(cleaning)?;
-        self.clean_after = Some(Instant::now() + began.elapsed() * CLEAN_PAUSE);
-        if done {
-            // The copies must be safe before what they were made from goes.
-            self.kept.lock().segments.retire_oldest();
-            self.unsynced = true;
+        let mut left_bytes = CLEAN_BYTES;
+        while left_bytes > 0 {
+            self.choose_oldest();
+            let Some(cleaning) = self.cleaning.take() else { break };
+            let done = self.clean_part(cleaning, &mut left_bytes)?;
+            self.clean_after = Some(Instant::now() + began.elapsed() * CLEAN_PAUSE);
+            if done {
+                // The copies must be safe before what they were made from goes.
+                self.kept.lock().segments.retire_oldest();
+                self.unsynced = true;
+            }
         }
         Ok(())
     }
@@ -521,17 +524,18 @@ impl Writer {
         }
     }
 
-    /// Writes what is needed of the next part of a segment again. Whether that was the last.
-    fn clean_part(&mut self, mut cleaning: Cleaning) -> io::Result<bool> {
-        let from = cleaning.position;
+    /// Writes what is needed of the next part of a segment again, about as many bytes as are left. Whether that was the
+    /// last.
+    fn clean_part(&mut self, mut cleaning: Cleaning, left_bytes: &mut u64) -> io::Result<bool> {
         let Cleaning { number, len_bytes, .. } = cleaning;
-        while cleaning.position < from + CLEAN_BYTES {
+        while *left_bytes > 0 {
             let needed = self.kept.lock().image.live.bytes_of(number) > 0;
             let read = read_frame(number, &*cleaning.file, cleaning.position, len_bytes)?.filter(|_| needed);
             let Some(read) = read else {
                 self.kept.lock().image.live.forget(number);
                 return Ok(true);
             };
+            *left_bytes = left_bytes.saturating_sub(read.next - cleaning.position);
             cleaning.position = read.next;
             self.save_records(&read.records, read.origin)?;
         }
@@ -570,7 +574,7 @@ impl Writer {
             let Some((number, file, len_bytes)) = oldest else { break };
             self.cleaning = Some(Cleaning { number, file, len_bytes, position: HEADER_BYTES });
             while let Some(cleaning) = self.cleaning.take() {
-                if self.clean_part(cleaning)? {
+                if self.clean_part(cleaning, &mut CLEAN_BYTES.clone())? {
                     self.kept.lock().segments.retire_oldest();
                 }
             }
