@@ -6,7 +6,7 @@ use std::time::Duration;
 use mqtt_codec::QoS;
 use mqtt_session::{Session, WillMessage};
 use mqtt_store::{Condition, Durability, Progress, Recovered, SessionHead, Transaction};
-use mqtt_topic::{TopicFilter, TopicName};
+use mqtt_topic::{FilterTree, TopicFilter, TopicName};
 
 use crate::access::Identity;
 use crate::clients::Away;
@@ -157,20 +157,24 @@ impl Core {
     /// Finds out which messages of a session came through a shared subscription, which is not stored with each: those on
     /// topics that no other subscription of the session has.
     fn name_shares(&self, session: &mut Session, outbox: &Outbox) {
-        let filters = session
-            .subscriptions()
-            .map(|(filter, _)| TopicFilter::parse(filter).expect("a session holds valid filters").to_boxed());
-        let (shared, own): (Vec<_>, Vec<_>) = filters.partition(|filter| filter.share_name().is_some());
-        if shared.is_empty() {
+        let is_shared = |filter: &str| filter.starts_with("$share/");
+        if !session.subscriptions().any(|(filter, _)| is_shared(filter)) {
             return;
         }
+        // A tree, since a session may have as many filters as it has messages. Key 0 stands for its own subscriptions.
+        let mut filters = FilterTree::new();
+        for (filter, _) in session.subscriptions() {
+            let filter = TopicFilter::parse(filter).expect("a session holds valid filters");
+            let group = filter.share_name().and_then(|_| self.index.group_of(&filter));
+            filters.insert(&filter, group.map_or(0, |group| group.key), ());
+        }
         let share_of = |topic: &str| {
-            let topic = TopicName::assume_valid(topic);
-            if own.iter().any(|filter| filter.matches(&topic)) {
-                return 0;
-            }
-            let matching = shared.iter().find(|filter| filter.matches(&topic));
-            matching.and_then(|filter| self.index.group_of(filter)).map_or(0, |group| group.key)
+            let (mut is_own, mut share) = (false, 0);
+            filters.for_each_match(TopicName::assume_valid(topic), |key, ()| match key {
+                0 => is_own = true,
+                key => share = *key,
+            });
+            if is_own { 0 } else { share }
         };
         session.name_shares(&share_of);
         outbox.name_shares(&share_of);
