@@ -13,7 +13,7 @@ use mqtt_store::Source;
 use mqtt_topic::TopicName;
 
 use super::paths::{Path, Paths, said};
-use super::run::Run;
+use super::run::{self, Run};
 use crate::access::Identity;
 use crate::consulting::Question;
 use crate::core::{Core, Touched};
@@ -153,7 +153,7 @@ impl Publisher {
             if path.route.is_empty() && !publish.retain {
                 return unmatched(publish.qos);
             }
-            if is_batchable(publish) {
+            if is_batchable(publish) && !run::cuts_short(&path.route, publish) {
                 self.add_to_run(number, publish, now);
                 return ReasonCode::Success;
             }

@@ -40,6 +40,17 @@ const RUN_BYTES_MAX: usize = 64 << 10;
 /// Room for this many targets is kept between runs.
 const WAYS_SPARE: usize = 128;
 
+/// Whether a batch would leave out properties that a receiver may get after all: one whose session is stored, and who
+/// speaks MQTT 3 now and MQTT 5 when it comes back.
+pub(super) fn cuts_short(route: &Route, publish: &InboundPublish<'_>) -> bool {
+    let is_cut = |target: &Target| {
+        let qos = publish.qos.min(target.qos);
+        let is_stored = qos > QoS::AtMostOnce && target.outbox.kept.is_some();
+        is_stored && target.outbox.batch_layout(qos) == Some(Layout::Plain)
+    };
+    !publish.properties.is_empty() && route.targets.iter().any(is_cut)
+}
+
 impl Run {
     pub(super) const fn new() -> Self {
         Self { course: None, ways: Vec::new(), builders: Vec::new(), singly: false, last_bytes: 0 }

@@ -13,7 +13,8 @@ use mqtt_store::{
     Condition, Durability, DurableSettings, DurableStore, QueueLimits, RetainedLimits, Store, WriteSettings,
 };
 use mqtt_testkit::{
-    ConnectBuilder, Peer, connect, disconnect, puback, pubcomp, publish, pubrec, pubrel, subscribe, will,
+    ConnectBuilder, Peer, ToWire, connect, disconnect, puback, pubcomp, publish, pubrec, pubrel, subscribe,
+    will,
 };
 use tokio::time::sleep;
 
@@ -876,5 +877,28 @@ async fn retained_messages_that_do_not_fit_into_memory_come_from_the_disk() {
         assert!(got == expected, "{} messages", got.len());
         let storage = house.broker.metrics().storage.expect("it is durable");
         assert!(storage.bytes_in_memory <= 5_000 + 4096, "{storage:?}");
+    }
+}
+
+/// What is stored of a message is all of it, also where the client cannot be told all of it now.
+#[tokio::test(start_paused = true)]
+async fn properties_last_for_a_client_that_comes_back_with_mqtt_5() {
+    let medium = SimulatedMedium::new();
+    let house = on(&medium, |_| ()).await;
+    let mut old = house.connect(connect("c").version(Version::V3_1_1).clean(false)).await;
+    old.subscribe("t", AtLeastOnce).await;
+    let mut publisher = house.client(Version::V5, "publisher").await;
+    let typed = |id| publish("t").qos1(id).payload("x").property(mqtt_codec::Property::ContentType("text"));
+    publisher.send([typed(1).to_wire(Version::V5), typed(2).to_wire(Version::V5)].concat()).await;
+    for id in [1, 2] {
+        publisher.expect_puback(id).await;
+        old.expect_publish().await;
+    }
+    old.cut();
+    settle().await;
+    let (house, _left) = killed(&medium).await;
+    let mut new = house.connect(connect("c").clean(false).session_expiry_s(100)).await;
+    for _ in 0..2 {
+        assert_eq!(new.expect_publish().await.properties().content_type(), Some("text"));
     }
 }
