@@ -1,11 +1,12 @@
 //! A service that is asked what a client may publish and subscribe to.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mqtt_access::consult::{Action, Consulted, Unanswered};
 use mqtt_codec::QoS;
 use mqtt_http::{Client, HttpError, Response};
+use parking_lot::Mutex;
 use serde_json::Value;
 
 use super::callback::{AnswerStyle, CallbackSettings};
@@ -39,7 +40,13 @@ pub struct HttpAuthority {
     settings: CallbackSettings,
     recall: Recall<bool>,
     turns: Turns,
+    /// When the log was told last that there was no answer.
+    warned: Mutex<Option<Instant>>,
 }
+
+/// Time between two lines of the log about answers that there were none of: each is counted, and a client that asks about
+/// many topics must not fill the log.
+const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
 impl HttpAuthority {
     /// Asks at the address of the client, within these bounds.
@@ -48,7 +55,7 @@ impl HttpAuthority {
     /// The system has no random numbers.
     pub fn new(client: Client, settings: CallbackSettings, bounds: Bounds) -> Result<Self, getrandom::Error> {
         let recall = Recall::new(settings.remember, settings.remember_max)?;
-        Ok(Self { client, settings, recall, turns: Turns::new(bounds) })
+        Ok(Self { client, settings, recall, turns: Turns::new(bounds), warned: Mutex::default() })
     }
 
     /// The answer, from memory or from the service. Answers of memory come at once.
@@ -59,7 +66,7 @@ impl HttpAuthority {
         if let Some((allowed, until)) = self.recall.get(&digest, now) {
             return Consulted { verdict: Ok(allowed), until };
         }
-        let verdict = match self.turns.take(self.put(&question)).await {
+        let verdict = match self.turns.take(self.put(&question, now)).await {
             Ok(answered) => answered,
             Err(NoTurn::Busy) => Err(Unanswered::Busy),
             Err(NoTurn::Late) => Err(Unanswered::TimedOut),
@@ -68,20 +75,33 @@ impl HttpAuthority {
         Consulted { verdict, until }
     }
 
-    async fn put(&self, question: &Question<'_>) -> Result<bool, Unanswered> {
+    async fn put(&self, question: &Question<'_>, now: Instant) -> Result<bool, Unanswered> {
         let headers = self.settings.headers.iter();
         let request = headers.fold(question.request(self.settings.question), |request, (name, value)| {
             request.header(name, value)
         });
         let url = self.client.url();
         let response = self.client.send(request).await.map_err(|error| {
-            tracing::warn!(%url, %error, "nobody can say who may use a topic");
+            if self.may_warn(now) {
+                tracing::warn!(%url, %error, "nobody can say who may use a topic");
+            }
             cause(&error)
         })?;
         self.read(&response).ok_or_else(|| {
-            tracing::warn!(%url, status = response.status, "the answer about a topic cannot be understood");
+            if self.may_warn(now) {
+                tracing::warn!(%url, status = response.status, "the answer about a topic cannot be understood");
+            }
             Unanswered::NoAnswer
         })
+    }
+
+    fn may_warn(&self, now: Instant) -> bool {
+        let mut warned = self.warned.lock();
+        let may = warned.is_none_or(|last| now.saturating_duration_since(last) >= WARNING_INTERVAL);
+        if may {
+            *warned = Some(now);
+        }
+        may
     }
 
     fn read(&self, response: &Response) -> Option<bool> {
@@ -162,5 +182,15 @@ mod tests {
         ] {
             assert_eq!(read_verdict(body.as_bytes()), expected, "{body}");
         }
+    }
+
+    #[test]
+    fn missing_answers_are_told_of_once_a_second() {
+        let url = mqtt_http::HttpUrl::parse("http://127.0.0.1:9").expect("an address");
+        let client = Client::new(&url, &mqtt_http::ClientOptions::default()).expect("no files");
+        let authority = HttpAuthority::new(client, CallbackSettings::default(), Bounds::default());
+        let (authority, now) = (authority.expect("random numbers"), Instant::now());
+        let told = |ms| authority.may_warn(now + Duration::from_millis(ms));
+        assert_eq!([0, 1, 999, 1000, 1001, 3000].map(told), [true, false, false, true, false, true]);
     }
 }
