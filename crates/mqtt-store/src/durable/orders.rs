@@ -39,6 +39,11 @@ struct State {
     urgent: usize,
     /// Orders that only the thread carries out.
     heavy: usize,
+    /// Those among the urgent ones that are heavy.
+    urgent_heavy: usize,
+    /// Whether a sync is under way: the next one begins after it, so that heavy orders gain nothing by being written
+    /// before its end, and all that come until then share one write and one sync.
+    syncing: bool,
     /// Whether the thread is to look even if nothing is urgent.
     rung: bool,
     /// Whether anything came since the thread last looked: then it looks again soon, so that it need not be called.
@@ -94,6 +99,12 @@ impl State {
         change(&mut self.bytes, order.bytes());
         change(&mut self.urgent, order.is_urgent().into());
         change(&mut self.heavy, order.is_heavy().into());
+        change(&mut self.urgent_heavy, (order.is_urgent() && order.is_heavy()).into());
+    }
+
+    /// Whether somebody waits for an order that can be carried out now.
+    fn has_urgent(&self) -> bool {
+        self.urgent > if self.syncing { self.urgent_heavy } else { 0 }
     }
 
     fn pop(&mut self) -> Option<Order> {
@@ -132,9 +143,20 @@ impl Orders {
         (state.dozing, _) = (false, self.more.notify_one());
     }
 
-    /// Whether somebody waits for an order to be carried out.
+    /// A sync begins, at the end of which [`end_sync`](Self::end_sync) is called.
+    pub(crate) fn begin_sync(&self) {
+        self.state.lock().syncing = true;
+    }
+
+    /// Calls the thread: a sync has ended, and the next may begin.
+    pub(crate) fn end_sync(&self) {
+        self.state.lock().syncing = false;
+        self.ring();
+    }
+
+    /// Whether somebody waits for an order that can be carried out now.
     pub(crate) fn has_urgent(&self) -> bool {
-        self.state.lock().urgent > 0
+        self.state.lock().has_urgent()
     }
 
     /// Takes all orders, if they are few and none asks for more than a write. Whether it was so.
@@ -167,7 +189,8 @@ impl Orders {
     /// Waits until there is something to do, or so long.
     pub(crate) fn wait(&self, patience: Duration) {
         let mut state = self.state.lock();
-        let is_called = |state: &State| state.rung || state.urgent > 0 || state.waiting.len() >= PATIENT_MAX;
+        let is_called =
+            |state: &State| state.rung || state.has_urgent() || state.waiting.len() >= PATIENT_MAX;
         if !is_called(&state) && !patience.is_zero() {
             let patience = if std::mem::take(&mut state.stirred) { patience.min(PATIENCE) } else { patience };
             state.dozing = patience > PATIENCE;
@@ -204,7 +227,10 @@ impl Drop for Closing<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
+    use crate::{Durability, SessionId};
 
     fn order(to: &Arc<Progress>) -> Order {
         Order::Store { transaction: Transaction::default(), to: Some((to.clone(), 1)) }
@@ -218,6 +244,26 @@ mod tests {
         drop(Closing { orders: &orders, health: Arc::default() });
         orders.push(order(&after));
         assert!(before.has_failed() && after.has_failed());
+    }
+
+    #[test]
+    fn while_one_sync_is_under_way_whatever_needs_the_next_waits_for_its_end_and_the_rest_does_not() {
+        let orders = Orders::default();
+        let awaiting = |durability| {
+            let mut transaction = Transaction::default();
+            transaction.require(durability);
+            transaction.end(SessionId(NonZeroU64::MIN));
+            Order::Store { transaction, to: None }
+        };
+        orders.begin_sync();
+        orders.push(awaiting(Durability::Acked));
+        assert!(!orders.has_urgent());
+        orders.push(awaiting(Durability::Periodic));
+        assert!(orders.has_urgent());
+        orders.take(&mut Vec::new(), usize::MAX);
+        orders.push(awaiting(Durability::Acked));
+        orders.end_sync();
+        assert!(orders.has_urgent());
     }
 
     #[test]

@@ -33,6 +33,7 @@ pub(crate) struct Syncer {
     requests: Option<Sender<Request>>,
     synced: Receiver<Synced>,
     is_busy: bool,
+    orders: Arc<Orders>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -41,8 +42,9 @@ impl Syncer {
         let (requests, waiting) = crossbeam_channel::bounded(1);
         let (done, synced) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new().name("store-sync".to_owned());
-        let thread = thread.spawn(move || serve(&*medium, &waiting, &done, &orders))?;
-        Ok(Self { requests: Some(requests), synced, is_busy: false, thread: Some(thread) })
+        let told = orders.clone();
+        let thread = thread.spawn(move || serve(&*medium, &waiting, &done, &told))?;
+        Ok(Self { requests: Some(requests), synced, is_busy: false, orders, thread: Some(thread) })
     }
 
     /// Whether a request is under way.
@@ -53,6 +55,7 @@ impl Syncer {
     /// Begins to sync. Only while it is not busy.
     pub(crate) fn begin(&mut self, request: Request) {
         self.is_busy = true;
+        self.orders.begin_sync();
         let requests = self.requests.as_ref().expect("it runs until it is dropped");
         requests.send(request).expect("the thread lives as long as this");
     }
@@ -89,6 +92,6 @@ fn serve(medium: &dyn Medium, requests: &Receiver<Request>, done: &Sender<Synced
         if done.send(Synced { to, result }).is_err() {
             return;
         }
-        orders.ring();
+        orders.end_sync();
     }
 }
