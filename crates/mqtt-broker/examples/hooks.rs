@@ -5,11 +5,9 @@
 use std::sync::Arc;
 
 use mqtt_broker::{
-    Answer, Authentication, Broker, DisconnectCause, Events, Hooks, Identity, Login, Peer, Publication,
-    PublishVerdict,
+    Answer, Authentication, Broker, DisconnectCause, Events, Hooks, Identity, InboundPublish, Login, Opening,
+    Peer, Publication, PublishVerdict, ReasonCode, Refusal,
 };
-use mqtt_codec::ReasonCode;
-use mqtt_session::{InboundPublish, Opening, Refusal};
 
 #[derive(Debug)]
 struct Doorkeeper;

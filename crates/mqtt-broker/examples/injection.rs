@@ -2,8 +2,10 @@
 //!
 //! `cargo run -p mqtt-broker --example injection`
 
-use mqtt_broker::{Broker, InjectOptions, Publication};
-use mqtt_codec::{Packet, PacketId, Properties, Publish, QoS, SubscriptionOptions};
+use mqtt_broker::codec::Publish;
+use mqtt_broker::{
+    Broker, InjectOptions, Packet, PacketId, Properties, Publication, QoS, SubscriptionOptions,
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use mqtt_broker::{Broker, LocalOptions, Publication, Subscribe};
-use mqtt_codec::{Property, QoS};
+use mqtt_broker::{Broker, LocalOptions, Property, Publication, QoS, Subscribe};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -137,10 +137,7 @@ impl Grant {
 /// [`Broker::access_changed`](crate::Broker::access_changed).
 ///
 /// ```
-/// use mqtt_broker::{Access, Answer, Grant, Identity, Login};
-/// use mqtt_codec::ReasonCode;
-/// use mqtt_session::{Refusal, Rights};
-/// use mqtt_topic::TopicName;
+/// use mqtt_broker::{Access, Answer, Grant, Identity, Login, ReasonCode, Refusal, Rights, TopicName};
 ///
 /// /// One password for everybody, and a topic of its own for each user.
 /// #[derive(Debug)]

@@ -58,7 +58,25 @@ pub use mountpoint::{MountpointTemplate, TemplateError};
 pub use mqtt_access::bans::{BANS_MAX, Ban, BanRefused, Banned, Bans, Origin};
 pub use mqtt_access::consult::{Action, Consulted, Unanswered};
 pub use mqtt_access::{Network, NetworkError};
+pub use mqtt_codec::{
+    Packet, PacketId, Properties, PropertiesBuf, Property, QoS, ReasonCode, RetainHandling,
+    SubscriptionOptions, Version,
+};
+pub use mqtt_session::{
+    AuthenticationMethod, DropReason, InboundPublish, Message, Opening, Policy, Refusal, Rights, Violation,
+};
+pub use mqtt_store::{DurableStore, MemoryStore, QueueLimits, RetainedLimits, Store};
+pub use mqtt_topic::{TopicFilter, TopicName};
+pub use mqtt_transport::{Connection, Url};
 pub use peers::{Answer, Peers};
 pub use refusals::{EntryRefusal, ReasonCounts, Refused};
 pub use settings::{DurabilityRules, Limits, Settings, SharedStrategy, SysSettings, TopicRules};
 pub use storage::StorageSnapshot;
+
+// What a program implements or calls has types of the layers below in it. The common ones are above; here is the rest,
+// whole, so that a program needs no other crate of these beside this one and never two versions of them.
+#[doc(no_inline)]
+pub use {
+    mqtt_codec as codec, mqtt_session as session, mqtt_store as store, mqtt_topic as topic,
+    mqtt_transport as transport,
+};

@@ -17,10 +17,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What comes from other nodes goes to [`Broker::deliver_from_peer`](crate::Broker::deliver_from_peer).
 ///
 /// ```
-/// use mqtt_broker::{Answer, Peers};
-/// use mqtt_codec::QoS;
-/// use mqtt_session::{Message, Refusal};
-/// use mqtt_topic::TopicFilter;
+/// use mqtt_broker::{Answer, Message, Peers, QoS, Refusal, TopicFilter};
 ///
 /// /// Tells what other nodes would have to know.
 /// #[derive(Debug)]

@@ -14,8 +14,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// How a client reaches a broker in the same program, again and again.
 fn through_memory(broker: &Broker, client_id: &str) -> Options {
     let broker = broker.clone();
-    let open = move || broker.dial(Peer::anonymous());
-    Options::with_streams(move || Box::pin(std::future::ready(Ok(open())))).client_id(client_id)
+    Options::in_memory(move || broker.dial(Peer::anonymous())).client_id(client_id)
 }
 
 pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use mqtt_access::scram::{Mechanism, Outcome, ServerExchange, Users, Verifier};
+use mqtt_broker::session::{AuthenticationMethod, Exchange, Step};
 use mqtt_broker::{Broker, Peer};
 use mqtt_client::{Client, ConnectError, Options, Publication, ReasonCode, Scram, ScramMechanism};
-use mqtt_session::{AuthenticationMethod, Exchange, Step};
 
 /// The broker's side: one user, and a secret that hides who exists.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl Exchange for Running {
 
 fn options(broker: &Broker, password: &str) -> Options {
     let broker = broker.clone();
-    Options::with_streams(move || Box::pin(std::future::ready(Ok(broker.dial(Peer::anonymous())))))
+    Options::in_memory(move || broker.dial(Peer::anonymous()))
         .client_id("greenhouse-7")
         .authentication(Scram::new(ScramMechanism::Sha256, "greenhouse", password))
 }

@@ -35,8 +35,7 @@ impl Thermostat {
 async fn test_broker() -> Result<(Broker, Options), Box<dyn std::error::Error>> {
     let broker = Broker::builder().start().await?;
     let dialled = broker.clone();
-    let options =
-        Options::with_streams(move || Box::pin(std::future::ready(Ok(dialled.dial(Peer::anonymous())))));
+    let options = Options::in_memory(move || dialled.dial(Peer::anonymous()));
     Ok((broker, options))
 }
 

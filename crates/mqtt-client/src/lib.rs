@@ -31,3 +31,7 @@ pub use mqtt_codec::{
 pub use mqtt_session::{AliasUse, OurLimits, Publication};
 pub use mqtt_transport::{Connection, Url};
 pub use options::{Backoff, Options, Overflow, Will};
+
+// The rest of what appears in this interface, whole, so that a program needs no other crate beside this one.
+#[doc(no_inline)]
+pub use {mqtt_codec as codec, mqtt_session as session, mqtt_transport as transport};

@@ -161,7 +161,7 @@ impl Options {
     pub fn new(url: Url) -> Self {
         Self::with_streams(move || {
             let url = url.clone();
-            Box::pin(async move { connect(&url).await })
+            async move { connect(&url).await }
         })
     }
 
@@ -171,17 +171,48 @@ impl Options {
         let connector = Arc::new(connector);
         Self::with_streams(move || {
             let connector = connector.clone();
-            Box::pin(async move { connector.connect().await })
+            async move { connector.connect().await }
         })
     }
 
-    /// Connects through streams that `open` makes, one for each connection: a pipe in memory, a tunnel, TLS.
+    /// Connects through pipes that are there at once, such as those into a broker in the same program. `open` makes one for
+    /// each connection.
+    ///
+    /// ```
+    /// use mqtt_broker::{Broker, Peer};
+    /// use mqtt_client::{Client, Options};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::builder().start().await?;
+    /// let dialled = broker.clone();
+    /// let (client, _) = Client::connect(Options::in_memory(move || dialled.dial(Peer::anonymous()))).await?;
+    /// # drop(client); broker.shutdown().await; Ok(()) }
+    /// ```
     #[must_use]
-    pub fn with_streams(
-        open: impl Fn() -> Pin<Box<dyn Future<Output = io::Result<Connection>> + Send>> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn in_memory<S: Into<Connection>>(open: impl Fn() -> S + Send + Sync + 'static) -> Self {
+        Self::with_streams(move || std::future::ready(Ok(open().into())))
+    }
+
+    /// Connects through streams that `open` makes, one for each connection: a tunnel, TLS, whatever reads and writes.
+    ///
+    /// ```
+    /// use mqtt_client::{Connection, Options};
+    /// use tokio::net::TcpStream;
+    ///
+    /// let options = Options::with_streams(async || {
+    ///     let stream = TcpStream::connect("127.0.0.1:1883").await?;
+    ///     Ok(Connection::boxed(stream))
+    /// });
+    /// # let _ = options;
+    /// ```
+    #[must_use]
+    pub fn with_streams<F>(open: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = io::Result<Connection>> + Send + 'static,
+    {
         Self {
-            dialer: Dialer(Arc::new(open)),
+            dialer: Dialer(Arc::new(move || Box::pin(open()))),
             version: Version::V5,
             client_id: String::new(),
             clean_start: true,

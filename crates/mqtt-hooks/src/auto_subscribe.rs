@@ -1,5 +1,4 @@
-use mqtt_broker::{Broker, Events, Hooks, Identity};
-use mqtt_codec::SubscriptionOptions;
+use mqtt_broker::{Broker, Events, Hooks, Identity, SubscriptionOptions};
 use parking_lot::Mutex;
 
 /// Subscribes every client that comes, past access rules. In a filter, `${clientid}` and `${username}` stand for the
@@ -7,8 +6,7 @@ use parking_lot::Mutex;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use mqtt_broker::Broker;
-/// use mqtt_codec::{QoS, SubscriptionOptions};
+/// use mqtt_broker::{Broker, QoS, SubscriptionOptions};
 /// use mqtt_hooks::AutoSubscribe;
 ///
 /// let news = AutoSubscribe::new().filter("news/#", SubscriptionOptions::at(QoS::AtMostOnce));

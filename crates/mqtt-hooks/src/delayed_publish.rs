@@ -2,10 +2,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mqtt_broker::{Broker, Events, Hooks, Identity, LocalOptions, Publication, PublishVerdict};
-use mqtt_codec::ReasonCode;
-use mqtt_session::InboundPublish;
-use mqtt_topic::TopicName;
+use mqtt_broker::{
+    Broker, Events, Hooks, Identity, InboundPublish, LocalOptions, Publication, PublishVerdict, ReasonCode,
+    TopicName,
+};
 use parking_lot::Mutex;
 
 /// Publishes what is sent to `$delayed/SECONDS/TOPIC` to `TOPIC` so many seconds later, with the rights that its client

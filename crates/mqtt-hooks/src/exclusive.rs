@@ -1,6 +1,5 @@
 use hashbrown::HashMap;
-use mqtt_broker::{Answer, Broker, Events, Hooks, Identity};
-use mqtt_codec::{ReasonCode, SubscriptionOptions};
+use mqtt_broker::{Answer, Broker, Events, Hooks, Identity, ReasonCode, SubscriptionOptions};
 use parking_lot::Mutex;
 
 /// Lets one client at a time subscribe with a filter: `$exclusive/FILTER` subscribes with `FILTER`, and while that

@@ -1,5 +1,4 @@
-use mqtt_broker::{Events, Hooks, Identity, PacketVerdict};
-use mqtt_codec::Packet;
+use mqtt_broker::{Events, Hooks, Identity, Packet, PacketVerdict};
 
 /// Logs every packet of admitted clients, in both directions, at level `debug`: what it says, but for payloads and
 /// authentication data, of which it tells the number of bytes. A CONNECT, which holds the password, is never seen.
@@ -44,7 +43,8 @@ fn masked(packet: &Packet<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use mqtt_codec::{Auth, Packet, Properties, PropertiesBuf, Property, Publish, QoS, ReasonCode};
+    use mqtt_broker::codec::{Auth, Publish};
+    use mqtt_broker::{Packet, Properties, PropertiesBuf, Property, QoS, ReasonCode};
 
     use super::masked;
 

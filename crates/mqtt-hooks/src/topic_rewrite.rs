@@ -1,9 +1,9 @@
 use core::fmt;
 
-use mqtt_broker::{Events, Hooks, Identity, Publication, PublishVerdict};
-use mqtt_codec::{ReasonCode, SubscriptionOptions};
-use mqtt_session::InboundPublish;
-use mqtt_topic::{TopicFilter, TopicName};
+use mqtt_broker::{
+    Events, Hooks, Identity, InboundPublish, Publication, PublishVerdict, ReasonCode, SubscriptionOptions,
+    TopicFilter, TopicName,
+};
 
 /// Rewrites topics of messages and filters of subscriptions. The first rule whose pattern matches is applied.
 ///

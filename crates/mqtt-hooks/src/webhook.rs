@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use mqtt_broker::{Answer, Broker, DisconnectCause, Events, Hooks, Identity};
-use mqtt_codec::{QoS, ReasonCode, SubscriptionOptions};
-use mqtt_session::{DropReason, InboundPublish};
+use mqtt_broker::{
+    Answer, Broker, DisconnectCause, DropReason, Events, Hooks, Identity, InboundPublish, QoS, ReasonCode,
+    SubscriptionOptions,
+};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use mqtt_broker::{Broker, LocalError, Settings};
-use mqtt_codec::QoS::AtMostOnce;
-use mqtt_codec::ReasonCode;
+use mqtt_broker::codec::QoS::AtMostOnce;
+use mqtt_broker::transport::Connection;
+use mqtt_broker::{Broker, LocalError, ReasonCode, Settings, TopicFilter};
 use mqtt_hooks::Exclusive;
 use mqtt_testkit::{ConnectBuilder, Peer, connect, pipe, publish, subscribe};
-use mqtt_topic::TopicFilter;
-use mqtt_transport::Connection;
 
 async fn house(filters_max: usize) -> (Broker, Arc<Exclusive>) {
     let hook = Arc::new(Exclusive::new(filters_max));

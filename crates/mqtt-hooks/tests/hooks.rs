@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_broker::{Broker, Hooks, Peer as Origin, Settings};
-use mqtt_codec::QoS::{AtLeastOnce, AtMostOnce};
-use mqtt_codec::{ReasonCode, SubscriptionOptions};
+use mqtt_broker::QoS::{AtLeastOnce, AtMostOnce};
+use mqtt_broker::transport::Connection;
+use mqtt_broker::{Broker, Hooks, Peer as Origin, ReasonCode, Settings, SubscriptionOptions};
 use mqtt_hooks::{AllowAll, AutoSubscribe, DelayedPublish, PacketTrace, TopicRewrite};
 use mqtt_testkit::{Peer, connect, pipe, publish};
-use mqtt_transport::Connection;
 use tokio::time::sleep;
 
 async fn broker(hook: Arc<dyn Hooks>) -> Broker {

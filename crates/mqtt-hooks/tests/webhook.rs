@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mqtt_broker::transport::Connection;
 use mqtt_broker::{Answer, Broker, Events, Publication, Settings};
 use mqtt_hooks::{Deliver, Webhook, WebhookOptions};
 use mqtt_testkit::{HttpAnswer, HttpService, Peer, connect, pipe, publish};
-use mqtt_transport::Connection;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
@@ -123,7 +123,7 @@ async fn each_event_says_what_it_is_about() {
     broker.attach(Connection::boxed(far), mqtt_broker::Peer::anonymous());
     let mut peer = Peer::new("c", near);
     peer.connect(connect("c").username("u")).await;
-    peer.subscribe("t", mqtt_codec::QoS::AtLeastOnce).await;
+    peer.subscribe("t", mqtt_broker::QoS::AtLeastOnce).await;
     peer.publish(publish("t").payload("abcdef").qos1(1)).await;
     peer.receive_text("abcdef").await;
     peer.publish(publish("t").payload([0xFF]).retained()).await;

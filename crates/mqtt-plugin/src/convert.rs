@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 
-use mqtt_broker::{Identity, Login, Peer, Publication};
-use mqtt_codec::{EncodeError, Properties, PropertiesBuf, Property, QoS, ReasonCode, SubscriptionOptions};
-use mqtt_session::{InboundPublish, Opening, Refusal};
-use mqtt_topic::TopicName;
+use mqtt_broker::codec::EncodeError;
+use mqtt_broker::{
+    Identity, InboundPublish, Login, Opening, Peer, Properties, PropertiesBuf, Property, Publication, QoS,
+    ReasonCode, Refusal, SubscriptionOptions, TopicName,
+};
 
 use crate::binding::exports::martlet::plugin::hooks as guest;
 use crate::binding::martlet::plugin::types;

@@ -4,11 +4,10 @@ use std::future::ready;
 use std::sync::Arc;
 
 use mqtt_broker::{
-    Answer, Authentication, Broker, Events, FailureRule, Hooks, Identity, LocalOptions, Login,
-    MetricsSnapshot, Peer, Publication, PublishVerdict,
+    Answer, Authentication, Broker, Events, FailureRule, Hooks, Identity, InboundPublish, LocalOptions,
+    Login, MetricsSnapshot, Opening, Peer, Publication, PublishVerdict, ReasonCode, Refusal,
+    SubscriptionOptions,
 };
-use mqtt_codec::{ReasonCode, SubscriptionOptions};
-use mqtt_session::{InboundPublish, Opening, Refusal};
 
 use crate::binding::exports::martlet::plugin::hooks::{Events as Asked, Opinion, Terms, Verdict};
 use crate::convert::{self, NO_REASON};

@@ -14,9 +14,9 @@ use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, post};
 use hyper_util::rt::TokioIo;
+use mqtt_broker::transport::{Scheme, WsOptions, WsStream, websocket_accept};
 use mqtt_broker::{Broker, ListenerRules, Peer};
 use mqtt_client::{Client, Connection, Options, Publication, QoS};
-use mqtt_transport::{Scheme, WsOptions, WsStream, websocket_accept};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 

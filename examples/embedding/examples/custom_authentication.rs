@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_broker::{Access, Answer, Broker, Grant, Identity, Login, Peer};
+use mqtt_broker::{
+    Access, Answer, Broker, Grant, Identity, Login, Peer, Refusal, Rights, TopicFilter, TopicName,
+};
 use mqtt_client::{Client, ClientError, ConnectError, Options, Publication, QoS, ReasonCode};
-use mqtt_session::{Refusal, Rights};
-use mqtt_topic::{TopicFilter, TopicName};
 
 /// Where the users are: a database, a service.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Access for OwnTopics {
 
 fn options(broker: &Broker) -> Options {
     let broker = broker.clone();
-    Options::with_streams(move || Box::pin(std::future::ready(Ok(broker.dial(Peer::default())))))
+    Options::in_memory(move || broker.dial(Peer::default()))
 }
 
 #[tokio::main]

@@ -46,12 +46,10 @@ pub(crate) async fn run() -> Result<(), Box<dyn std::error::Error>> {
     });
 
     // The client's end: its streams begin with that line as well.
-    let options = Options::with_streams(move || {
-        Box::pin(async move {
-            let mut stream = TcpStream::connect(address).await?;
-            stream.write_all(b"room kitchen\n").await?;
-            Ok(Connection::boxed(stream))
-        })
+    let options = Options::with_streams(move || async move {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"room kitchen\n").await?;
+        Ok(Connection::boxed(stream))
     });
     let (client, _) = Client::connect(options.client_id("toaster")).await?;
     let details = broker.client("toaster").details().await?;

@@ -9,14 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use mqtt_broker::Broker;
-use mqtt_codec::{Properties, QoS};
-use mqtt_session::{Message, NO_PUBLISHER};
-use mqtt_store::{
-    MemoryStore, Parked, Queue, QueueLimits, RetainOutcome, Retained, RetainedLimits, RetainedPage,
-    RetainedTotals, Store, StoreError,
+use mqtt_broker::session::NO_PUBLISHER;
+use mqtt_broker::store::{Parked, Queue, RetainOutcome, Retained, RetainedPage, RetainedTotals, StoreError};
+use mqtt_broker::{
+    Broker, MemoryStore, Message, Properties, QoS, QueueLimits, RetainedLimits, Store, TopicFilter, TopicName,
 };
-use mqtt_topic::{TopicFilter, TopicName};
 use parking_lot::Mutex;
 
 #[derive(Debug)]

@@ -6,9 +6,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use mqtt_broker::{Broker, Peer};
+use mqtt_broker::store::DurableSettings;
+use mqtt_broker::{Broker, DurableStore, Peer};
 use mqtt_client::{Client, Options, Publication, QoS, ReasonCode};
-use mqtt_store::{DurableSettings, DurableStore};
 
 async fn broker(folder: &Path) -> Result<Broker, Box<dyn std::error::Error>> {
     let store = DurableStore::open(folder, &DurableSettings::default(), |_| {})?;
@@ -17,8 +17,7 @@ async fn broker(folder: &Path) -> Result<Broker, Box<dyn std::error::Error>> {
 
 async fn client(broker: &Broker) -> Result<(Client, bool), Box<dyn std::error::Error>> {
     let broker = broker.clone();
-    let options =
-        Options::with_streams(move || Box::pin(std::future::ready(Ok(broker.dial(Peer::anonymous())))));
+    let options = Options::in_memory(move || broker.dial(Peer::anonymous()));
     let (client, welcome) = Client::connect(options.client_id("display").resume(3600)).await?;
     Ok((client, welcome.session_present))
 }

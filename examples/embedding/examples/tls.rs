@@ -5,11 +5,11 @@
 use std::fs;
 use std::path::Path;
 
-use mqtt_broker::{Broker, ListenerSettings};
-use mqtt_client::{Client, Options, Publication, QoS, ReasonCode};
-use mqtt_transport::{
+use mqtt_broker::transport::{
     CertificateField, CertificateFiles, ClientCertificates, ConnectOptions, Connector, TlsClientOptions,
 };
+use mqtt_broker::{Broker, ListenerSettings};
+use mqtt_client::{Client, Options, Publication, QoS, ReasonCode};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 type Failure = Box<dyn std::error::Error>;

@@ -46,8 +46,8 @@ pub(crate) use subscribing::{ask_to_subscribe, refuse_filter};
 /// What is known of a peer before it has said anything.
 ///
 /// ```
+/// use mqtt_broker::transport::Connection;
 /// use mqtt_broker::{Broker, Peer};
-/// use mqtt_transport::Connection;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -26,8 +26,7 @@ pub use events::Events;
 /// [`failure_rule`](Self::failure_rule) says; a notification that panics is logged. No other connection waits.
 ///
 /// ```
-/// use mqtt_broker::{Events, Hooks, Identity, PublishVerdict};
-/// use mqtt_session::InboundPublish;
+/// use mqtt_broker::{Events, Hooks, Identity, InboundPublish, PublishVerdict};
 ///
 /// #[derive(Debug)]
 /// struct NoSecrets;

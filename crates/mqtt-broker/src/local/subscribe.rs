@@ -16,8 +16,7 @@ use crate::hooks::{Events, Hooks};
 /// What a local client subscribes with: everything that a SUBSCRIBE can say, and how much may wait.
 ///
 /// ```
-/// use mqtt_broker::Subscribe;
-/// use mqtt_codec::QoS;
+/// use mqtt_broker::{QoS, Subscribe};
 ///
 /// let alarms = Subscribe::to("$share/staff/+/alarm").qos(QoS::ExactlyOnce).identifier(7);
 /// # let _ = alarms;

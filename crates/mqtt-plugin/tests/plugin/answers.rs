@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use mqtt_broker::{Broker, Settings};
-use mqtt_codec::QoS::{AtLeastOnce, AtMostOnce};
-use mqtt_codec::{Property, ReasonCode};
+use mqtt_broker::QoS::{AtLeastOnce, AtMostOnce};
+use mqtt_broker::{Broker, Property, ReasonCode, Settings};
 use mqtt_testkit::{connect, publish, subscribe, will};
 
 use crate::harness::{ROOMS, UNRULY, client, client_with, house, options, plugin, visitor};

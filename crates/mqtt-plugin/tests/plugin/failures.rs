@@ -1,7 +1,7 @@
 //! What becomes of a question that a plug-in does not answer.
 
-use mqtt_codec::QoS::{AtLeastOnce, AtMostOnce};
-use mqtt_codec::ReasonCode;
+use mqtt_broker::QoS::{AtLeastOnce, AtMostOnce};
+use mqtt_broker::ReasonCode;
 use mqtt_plugin::{Figures, Limits, Plugin, PluginError, PluginOptions};
 use mqtt_testkit::{connect, publish, subscribe, will};
 use std::time::Duration;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use mqtt_broker::transport::Connection;
 use mqtt_broker::{Broker, Settings};
 use mqtt_plugin::{Limits, Plugin, PluginOptions};
 use mqtt_testkit::{ConnectBuilder, Peer, connect, pipe};
-use mqtt_transport::Connection;
 
 /// Devices in rooms of their own: the example.
 pub(crate) const ROOMS: &[u8] = include_bytes!("../guests/rooms.wasm");

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_codec::QoS::AtMostOnce;
+use mqtt_broker::codec::QoS::AtMostOnce;
 use mqtt_plugin::{Plugin, PluginError};
 use mqtt_testkit::publish;
 
