@@ -5,6 +5,7 @@ mod activation;
 mod bench;
 mod cli;
 mod config;
+mod crew;
 mod exit;
 mod logging;
 mod open_files;

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 use crate::access::{self, Guard};
 use crate::cli::{self, ServeArguments};
 use crate::config::{self, Configuration};
+use crate::crew::Crew;
 use crate::exit::Failure;
 use crate::plugins::Plugins;
 use crate::{activation, logging, open_files, output, service, storage};
@@ -37,8 +38,11 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let guard = Arc::new(Guard::new(&configuration.access, loaded).map_err(Failure::failed)?);
     let plugins = Plugins::open(&configuration.plugins)?;
     open_files::make_room(&mut configuration.settings.limits.connections_max);
-    let runtime = runtime(configuration.worker_threads).map_err(Failure::failed)?;
+    let runtime = runtime(configuration.runtime.worker_threads).map_err(Failure::failed)?;
+    let watch = || Crew::watch(runtime.handle());
+    let crew = configuration.runtime.elastic.then(watch).transpose().map_err(Failure::failed)?;
     let ended = runtime.block_on(serve(configuration, guard, &plugins, arguments));
+    drop(crew);
     // Whatever a second signal left unfinished is not waited for.
     runtime.shutdown_background();
     ended

@@ -32,8 +32,23 @@ pub(crate) struct Configuration {
     pub(crate) storage: StorageSettings,
     /// WebAssembly components that are asked, and what they may use.
     pub(crate) plugins: PluginSettings,
-    /// Threads of the runtime; 0 for one per processor.
+    /// The threads that serve.
+    pub(crate) runtime: RuntimeSettings,
+}
+
+/// The threads of the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RuntimeSettings {
+    /// How many serve connections; 0 for one per processor.
     pub(crate) worker_threads: usize,
+    /// Whether those that are not needed rest.
+    pub(crate) elastic: bool,
+}
+
+impl Default for RuntimeSettings {
+    fn default() -> Self {
+        Self { worker_threads: 0, elastic: true }
+    }
 }
 
 /// One address to listen on.

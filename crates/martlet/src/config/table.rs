@@ -522,8 +522,11 @@ pub(crate) const ROWS: &[Row<Configuration>] = rows! { Configuration:
     ("log.format", log.format, Kind::choice::<LogFormat>(), None,
         "Lines for people, or one JSON object per line; `auto` is `text` on a terminal and `json` elsewhere."),
 
-    ("runtime.worker_threads", worker_threads, Kind::integer(0, 1024), None,
+    ("runtime.worker_threads", runtime.worker_threads, Kind::integer(0, 1024), None,
         "Threads that serve connections; 0 for one per processor."),
+    ("runtime.elastic", runtime.elastic, Kind::Boolean, None,
+        "Whether threads rest while fewer are enough. They come back when those at work have no time left and a processor \
+         has, or when all at work are held up. Fewer threads wake each other less."),
 };
 
 #[cfg(test)]
