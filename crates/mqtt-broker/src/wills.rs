@@ -1,7 +1,7 @@
 //! Wills: when they are due, and where they are kept until then.
 
 use mqtt_codec::{PropertiesBuf, QoS};
-use mqtt_session::{DropReason, Message, WillMessage};
+use mqtt_session::{DropReason, InboundPublish, Message, WillMessage};
 use mqtt_store::{Durability, SessionId};
 use mqtt_topic::TopicName;
 
@@ -45,6 +45,17 @@ impl Core {
         self.hooks.tell(Events::WILL_SENT, |hook| hook.will_sent(client_id, &message));
     }
 
+    /// A will as a hook wants it. It expires as it would have, unless the hook gave it an expiry of its own.
+    fn rewritten(&self, changed: &Publication, before: &Message, key: u64) -> Message {
+        let Publication { topic, payload, qos, retain, properties } = changed;
+        let topic = TopicName::parse(topic.as_str()).expect("the chain has checked it");
+        let properties = properties.as_properties();
+        let mut publish =
+            InboundPublish::without_packet(topic, *qos, *retain, payload, properties, self.now());
+        publish.expires_at = publish.expires_at.or(before.expires_at());
+        publish.message(key)
+    }
+
     /// What hooks and access rules make of a will; `None` if nothing goes out.
     fn parting(&self, will: &WillMessage, outbox: &Outbox) -> Option<Parting> {
         let mut message = will.message(outbox.key, self.now());
@@ -56,13 +67,12 @@ impl Core {
             let start = Publication::new(message.topic(), message.payload());
             let mut changed = Publication { qos, retain, properties, ..start };
             let goes_out = self.hooks.will(client_id, &mut changed);
-            let (true, Ok(topic)) = (goes_out, TopicName::parse(changed.topic.as_str())) else {
+            if !goes_out {
                 tracing::info!(client_id = &**client_id, "a hook withheld the will");
                 return None;
-            };
-            let properties = changed.properties.as_properties();
+            }
             (qos, retain) = (changed.qos, changed.retain);
-            message = Message::new(topic, properties, &changed.payload, outbox.key, message.expires_at());
+            message = self.rewritten(&changed, &message, outbox.key);
         }
         let refused = outbox.identity().is_some_and(|identity| {
             let topic = TopicName::assume_valid(message.topic());

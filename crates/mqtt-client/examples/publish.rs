@@ -1,6 +1,6 @@
 //! Publishes one message at QoS 1: `cargo run -p mqtt-client --example publish -- tcp://127.0.0.1:1883 topic text`
 
-use mqtt_client::{Client, Options, Publication, QoS, ReasonCode};
+use mqtt_client::{Client, Options, Publication, QoS, ReasonCode, Url};
 
 #[tokio::main(flavor = "current_thread")]
 #[allow(clippy::print_stdout, reason = "an example talks")]
@@ -9,8 +9,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut next = |or: &str| arguments.next().unwrap_or_else(|| or.into());
     let url = next("tcp://127.0.0.1:1883").parse()?;
     let publication = Publication::new(next("greeting"), next("hello")).qos(QoS::AtLeastOnce);
-    let (client, _) = Client::connect(Options::new(url)).await?;
-    println!("acknowledged: {}", client.publish(publication).await?);
-    client.disconnect(ReasonCode::Success).await?;
+    println!("acknowledged: {}", send(url, publication).await?);
     Ok(())
+}
+
+pub(crate) async fn send(
+    url: Url,
+    publication: Publication,
+) -> Result<ReasonCode, Box<dyn std::error::Error>> {
+    let (client, _) = Client::connect(Options::new(url)).await?;
+    let reason = client.publish(publication).await?;
+    client.disconnect(ReasonCode::Success).await?;
+    Ok(reason)
 }

@@ -146,14 +146,20 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::request`](crate::Client::request).
-    pub fn request(
+    pub fn request(&self, publication: Publication, timeout: Duration) -> Result<Incoming, ClientError> {
+        self.wait(self.client.request(publication, timeout))
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    /// As [`Client::respond`](crate::Client::respond).
+    pub fn respond(
         &self,
-        publication: Publication,
-        response_topic: &str,
-        correlation: &[u8],
-        timeout: Duration,
-    ) -> Result<Incoming, ClientError> {
-        self.wait(self.client.request(publication, response_topic, correlation, timeout))
+        request: &Incoming,
+        payload: impl Into<Vec<u8>>,
+    ) -> Result<ReasonCode, ClientError> {
+        self.wait(self.client.respond(request, payload))
     }
 
     /// Proves itself anew, on the connection that is there (section 4.12.1).

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use mqtt_codec::{PropertiesBuf, Property, QoS, ReasonCode, SubscriptionOptions};
+use mqtt_codec::{PropertiesBuf, QoS, ReasonCode, SubscriptionOptions};
 use mqtt_session::message::{expiry, forwarded};
 use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER};
 use mqtt_topic::{TopicFilter, TopicName};
@@ -12,7 +11,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::command::{Command, Outgoing, SubscribeRequest};
 use crate::driver;
-use crate::{ClientError, ConnectError, Incoming, Options, Publication, Subscription, Welcome};
+use crate::request::Requests;
+use crate::{ClientError, ConnectError, Options, Publication, Subscription, Welcome};
 
 /// A connected client. Clones are handles to the same one; it ends when the last handle has gone, or with
 /// [`disconnect`](Self::disconnect).
@@ -34,6 +34,7 @@ pub struct Client {
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
     dropped: Arc<AtomicU64>,
+    pub(crate) requests: Arc<Requests>,
 }
 
 /// How the connection stands.
@@ -81,7 +82,8 @@ impl Client {
     pub async fn connect(options: Options) -> Result<(Self, Welcome), ConnectError> {
         let started = driver::start(options).await?;
         let driver::Started { commands, status, dropped, welcome } = started;
-        Ok((Self { commands, status, dropped }, welcome))
+        let requests = Arc::new(Requests::new(&welcome));
+        Ok((Self { commands, status, dropped, requests }, welcome))
     }
 
     /// Hands a message over and returns its acknowledgement, which may be awaited later. Waits only while
@@ -151,37 +153,6 @@ impl Client {
         answered.await.unwrap_or(Err(ClientError::Closed))
     }
 
-    /// Publishes a request and waits for the first response (section 4.10). `response_topic` must be one
-    /// that nobody else uses; `correlation` is compared with the response's Correlation Data.
-    ///
-    /// # Errors
-    /// No response came in time, or any error of subscribing and publishing.
-    pub async fn request(
-        &self,
-        publication: Publication,
-        response_topic: &str,
-        correlation: &[u8],
-        timeout: Duration,
-    ) -> Result<Incoming, ClientError> {
-        let mut responses = self.subscribe_one(response_topic, QoS::AtLeastOnce).await?;
-        let mut publication = publication;
-        let properties = &mut publication.properties;
-        let said = properties
-            .push(&Property::ResponseTopic(response_topic))
-            .and_then(|()| properties.push(&Property::CorrelationData(correlation)));
-        said.map_err(|_| ClientError::NotEncodable)?;
-        let response = async {
-            self.publish(publication).await?;
-            loop {
-                let response = responses.recv().await.ok_or(ClientError::Closed)?;
-                if response.properties.as_properties().correlation_data() == Some(correlation) {
-                    return Ok(response);
-                }
-            }
-        };
-        tokio::time::timeout(timeout, response).await.unwrap_or(Err(ClientError::TimedOut))
-    }
-
     /// Proves itself anew, on the connection that is there (section 4.12.1): before a token ends, for example.
     ///
     /// # Errors
@@ -235,6 +206,7 @@ impl Client {
 }
 
 fn into_delivery(publication: &Publication) -> Result<Delivery, ClientError> {
+    publication.check()?;
     let topic = TopicName::parse(publication.topic.as_str()).map_err(|_| ClientError::InvalidTopic)?;
     let given = publication.properties.as_properties();
     let mut properties = PropertiesBuf::new();

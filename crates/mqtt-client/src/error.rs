@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use mqtt_codec::{EncodeError, ReasonCode};
-use mqtt_session::Violation;
+use mqtt_session::{Unpublishable, Violation};
 
 /// Why no connection came about.
 #[derive(Debug)]
@@ -141,6 +141,16 @@ impl fmt::Display for ClientError {
             Self::NotEncodable => "cannot be encoded",
             Self::TimedOut => "no answer in time",
         })
+    }
+}
+
+impl From<Unpublishable> for ClientError {
+    fn from(problem: Unpublishable) -> Self {
+        match problem {
+            Unpublishable::Topic | Unpublishable::ResponseTopic => Self::InvalidTopic,
+            Unpublishable::Packet(EncodeError::PacketTooLarge) => Self::TooLarge,
+            Unpublishable::Packet(_) => Self::NotEncodable,
+        }
     }
 }
 

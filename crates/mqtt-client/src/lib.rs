@@ -13,6 +13,7 @@ mod mailbox;
 mod message;
 mod options;
 mod outgoing;
+mod request;
 mod subscriptions;
 
 #[cfg(feature = "scram")]

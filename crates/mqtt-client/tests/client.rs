@@ -228,7 +228,8 @@ async fn disconnecting_sends_what_waits_first() {
 #[tokio::test(start_paused = true)]
 async fn a_request_finds_its_response_by_correlation() {
     let (client, mut peer, _server) = connected(|options| options).await;
-    let request = client.request(Publication::new("square", "3"), "answers/c", b"7", Duration::from_secs(5));
+    let publication = Publication::new("square", "3").expecting("answers/c", b"7").expect("short");
+    let request = client.request(publication, Duration::from_secs(5));
     let server = async {
         suback(&mut peer, 1).await;
         let request = peer.expect_publish().await;
@@ -240,6 +241,42 @@ async fn a_request_finds_its_response_by_correlation() {
     };
     let (response, ()) = tokio::join!(request, server);
     assert_eq!(response.expect("answered").payload, b"9");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_choose_a_topic_of_their_own_each_and_are_answered_there() {
+    let (client, mut peer, _server) = connected(|options| options.client_id("asker")).await;
+    for number in 0..2 {
+        let request = client.request(Publication::new("square", "3"), Duration::from_secs(5));
+        let topic = format!("response/asker/{number}");
+        let server = async {
+            suback(&mut peer, 1).await;
+            let request = peer.expect_publish().await;
+            let asked = request.properties();
+            assert_eq!(asked.response_topic(), Some(&*topic));
+            let correlation = mqtt_client::Property::CorrelationData(asked.correlation_data().expect("some"));
+            peer.send(publish(&topic).payload("9").property(correlation)).await;
+        };
+        let (response, ()) = tokio::join!(request, server);
+        assert_eq!(response.expect("answered").payload, b"9");
+        let unsubscribed = peer.expect_packet().await;
+        assert!(matches!(unsubscribed.packet(), mqtt_codec::Packet::Unsubscribe(_)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_nobody_takes_or_answers_is_an_error() {
+    let (client, mut peer, _server) = connected(|options| options).await;
+    let asking = Publication::new("square", "3").qos(QoS::AtLeastOnce);
+    let server = async {
+        suback(&mut peer, 1).await;
+        let id = peer.expect_publish().await.packet_id;
+        peer.send(puback(id).reason(ReasonCode::NoMatchingSubscribers)).await;
+    };
+    let (refused, ()) = tokio::join!(client.request(asking.clone(), Duration::from_secs(5)), server);
+    assert_eq!(refused.map(drop), Err(ClientError::Refused(ReasonCode::NoMatchingSubscribers)));
+    let late = client.request(Publication::new("square", "3"), Duration::from_secs(5));
+    assert_eq!(late.await.map(drop), Err(ClientError::TimedOut));
 }
 
 /// [MQTT-3.1.2-9] [MQTT-3.1.3-1]: will, user name and password stand in the CONNECT in their order.

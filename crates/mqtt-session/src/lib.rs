@@ -32,7 +32,7 @@ pub use limits::{OurLimits, PACKET_BYTES_MAX, Policy, TheirLimits};
 pub use message::{Delivery, Hop, Message, NO_PUBLISHER};
 pub use mounting::Mounting;
 pub use protocol::{Completed, Finished, Protocol, Received};
-pub use publication::Publication;
+pub use publication::{Publication, Unpublishable};
 pub use publish::{InboundPublish, Ticket};
 pub use rights::Rights;
 pub use session::{Session, Subscription};

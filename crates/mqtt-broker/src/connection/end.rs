@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqtt_codec::{ReasonCode, Version};
+use mqtt_codec::{PacketType, ReasonCode, Version};
 use mqtt_session::{Finished, Refusal, WillMessage};
 use mqtt_store::Parked;
 use mqtt_transport::{Connection as Stream, close_gracefully};
@@ -109,13 +109,20 @@ fn farewell(end: &End) -> Option<Refusal> {
         End::Violation(violation) => Some((*violation).into()),
         End::KeepAliveTimeout => Some(ReasonCode::KeepAliveTimeout.into()),
         End::Ordered(Order::HandOver { .. }) => Some(ReasonCode::SessionTakenOver.into()),
-        End::Ordered(Order::Disconnect(refusal)) => Some(refusal.clone()),
+        End::Ordered(Order::Disconnect(refusal)) => Some(sayable(refusal)),
         End::Ordered(Order::Recheck) => None, // never an end
         End::Expired(reason) => Some((*reason).into()),
         End::Ordered(Order::ShutDown) => Some(ReasonCode::ServerShuttingDown.into()),
         End::Ordered(Order::Act(_)) => None, // carried out, never an end
         End::Panicked => Some(ReasonCode::UnspecifiedError.into()),
     }
+}
+
+/// An order in words that a DISCONNECT has.
+fn sayable(order: &Refusal) -> Refusal {
+    let has_words = order.reason.allowed_in(PacketType::Disconnect);
+    let reason = if has_words { order.reason } else { ReasonCode::UnspecifiedError };
+    Refusal { reason, ..order.clone() }
 }
 
 fn note_end(dialogue: &Dialogue, end: &End) {

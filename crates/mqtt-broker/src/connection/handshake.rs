@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mqtt_codec::{
-    Auth, Connect, Packet, PropertiesBuf, Property, QoS, ReasonCode, Version, connect_version, decode, encode,
+    Auth, Connect, Packet, PacketType, PropertiesBuf, Property, QoS, ReasonCode, Version, connect_version,
+    decode, encode,
 };
 use mqtt_session::{
     AuthenticationMethod, Opening, PACKET_BYTES_MAX, Protocol, Refusal, Session, Step, TheirLimits,
@@ -23,7 +24,7 @@ use crate::access::{Grant, Identity, Login};
 use crate::clients::{HandedOver, Handle, Order, OtherUsers, Slot};
 use crate::core::Core;
 use crate::gate::Seat;
-use crate::hooks::{Authentication, Events};
+use crate::hooks::{Authentication, Events, refusal_for};
 use crate::keeping::Keeping;
 use crate::mountpoint::reason_of;
 use crate::outbox::{InBatches, Outbox};
@@ -68,6 +69,7 @@ pub(super) async fn admit(core: &Arc<Core>, link: &mut Link, peer: &Peer) -> Opt
     match judge(core, link, peer, &connect).await {
         Ok(admission) => Some(admission),
         Err(refusal) => {
+            let refusal = refusal_for(PacketType::Connack, refusal);
             let client_id = connect.client_id;
             let (reason, text) = (refusal.reason, refusal.text.as_deref());
             core.metrics.reasons.add(Refused::Connect, reason);

@@ -167,7 +167,8 @@ impl Dialogue {
     #[inline]
     pub(super) fn show(&self, out: &mut Vec<u8>, from: usize) {
         if out.len() > from && self.core.hooks.wants(Events::PACKET_SENDING) {
-            self.core.hooks.sending(&self.identity, self.protocol.version(), out, from);
+            let bytes_max = self.protocol.theirs().maximum_packet_size_bytes;
+            self.core.hooks.sending(&self.identity, self.protocol.version(), bytes_max, out, from);
         }
     }
 

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use mqtt_codec::{Framing, Packet, frame};
+use mqtt_codec::{Framing, Packet, PacketType, frame};
 use mqtt_codec::{ReasonCode, SubscriptionOptions, Version, decode, encode};
 use mqtt_session::message::expiry;
 use mqtt_session::{InboundPublish, Opening, PACKET_BYTES_MAX, Refusal};
 use mqtt_topic::TopicName;
 
+use super::sense::{
+    error_for, grants_only_less, is_filter, is_from_a_client, is_subscribable, refusal_for, stands_for,
+};
 use super::{Authentication, Events, FailureRule, Hooks, PacketVerdict, PublishVerdict};
 use crate::access::{Identity, Login};
 use crate::{Peer, Publication};
@@ -63,7 +66,7 @@ impl Objection {
 }
 
 /// What a hook that fails closed makes of a question.
-const FAILED: ReasonCode = ReasonCode::ImplementationSpecificError;
+pub(super) const FAILED: ReasonCode = ReasonCode::ImplementationSpecificError;
 
 impl Chain {
     pub(crate) fn new(hooks: Vec<Arc<dyn Hooks>>) -> Self {
@@ -133,7 +136,10 @@ impl Chain {
         for entry in self.wanting(Events::AUTHENTICATE) {
             match entry.wait(|hook| hook.authenticate(login)).await {
                 Some(Authentication::NoOpinion) => {}
-                Some(opinion) => return opinion,
+                Some(Authentication::Admit) => return Authentication::Admit,
+                Some(Authentication::Refuse(refusal)) => {
+                    return Authentication::Refuse(refusal_for(PacketType::Connack, refusal));
+                }
                 None if entry.rule.refuse => return Authentication::Refuse(FAILED.into()),
                 None => {}
             }
@@ -142,19 +148,17 @@ impl Chain {
     }
 
     pub(crate) async fn connect(&self, peer: &Peer, opening: &mut Opening) -> Result<(), Refusal> {
-        let (client_id, before) =
-            (opening.client_id.clone(), (opening.keep_alive_s, opening.session_expiry_s));
+        let asked = opening.clone();
         for entry in self.wanting(Events::CONNECT) {
-            match entry.wait(|hook| hook.connect(peer, &mut *opening)).await {
-                Some(answer) => answer?,
+            let mut changed = opening.clone();
+            match entry.wait(|hook| hook.connect(peer, &mut changed)).await {
+                Some(answer) => answer.map_err(|refusal| refusal_for(PacketType::Connack, refusal))?,
                 None if entry.rule.refuse => return Err(FAILED.into()),
-                None => {}
+                None => continue,
             }
+            *opening = changed;
         }
-        opening.client_id = client_id;
-        // What the client is not granted as it asked it must be told ([MQTT-3.2.2-22]).
-        opening.keep_alive_changed |= opening.keep_alive_s != before.0;
-        opening.session_expiry_changed |= opening.session_expiry_s != before.1;
+        grants_only_less(opening, asked);
         Ok(())
     }
 
@@ -206,13 +210,13 @@ impl Chain {
         loop {
             match verdict {
                 Some(PublishVerdict::Pass) => {}
-                Some(PublishVerdict::Rewrite(publication))
-                    if rewrite(publish, &publication, now).is_some() =>
-                {
+                Some(PublishVerdict::Rewrite(publication)) if publication.check().is_ok() => {
                     rewritten = Some(publication);
                 }
                 Some(PublishVerdict::Swallow) => return Ruling::Swallow,
-                Some(PublishVerdict::Reject(reason)) if reason.is_error() => return Ruling::Reject(reason),
+                Some(PublishVerdict::Reject(reason)) if reason.is_error() => {
+                    return Ruling::Reject(error_for(PacketType::Puback, reason));
+                }
                 // A panic, a topic that is none, a refusal with a success.
                 _ if entry.rule.refuse => return Ruling::Reject(FAILED),
                 _ => {}
@@ -235,11 +239,13 @@ impl Chain {
         for entry in self.wanting(Events::REVIEW_PUBLISH) {
             match entry.wait(|hook| hook.review_publish(client, &publication)).await {
                 Some(PublishVerdict::Pass) => {}
-                Some(PublishVerdict::Rewrite(changed)) if TopicName::parse(&*changed.topic).is_ok() => {
+                Some(PublishVerdict::Rewrite(changed)) if changed.check().is_ok() => {
                     publication = Publication { qos, ..*changed };
                 }
                 Some(PublishVerdict::Swallow) => return Ok(None),
-                Some(PublishVerdict::Reject(reason)) if reason.is_error() => return Err(reason),
+                Some(PublishVerdict::Reject(reason)) if reason.is_error() => {
+                    return Err(error_for(PacketType::Puback, reason));
+                }
                 _ if entry.rule.refuse => return Err(FAILED),
                 _ => {}
             }
@@ -256,18 +262,19 @@ impl Chain {
     ) -> Result<(), ReasonCode> {
         for entry in self.wanting(Events::REVIEW_SUBSCRIBE) {
             let mut changed = (filter.clone(), *options);
-            match entry.wait(|hook| hook.review_subscribe(client, &mut changed.0, &mut changed.1)).await {
-                Some(answer) => error_only(answer)?,
-                None if entry.rule.refuse => return Err(FAILED),
-                None => continue,
+            let answer =
+                entry.wait(|hook| hook.review_subscribe(client, &mut changed.0, &mut changed.1)).await;
+            let sense = is_subscribable(&changed, (filter, *options));
+            if entry.passes(answer, sense, PacketType::Suback)? {
+                (*filter, *options) = changed;
             }
-            (*filter, *options) = changed;
         }
         Ok(())
     }
 
     pub(crate) fn received(&self, client: &Identity, packet: &Packet<'_>) -> PacketRuling {
-        self.inspect(Events::PACKET_RECEIVED, packet, |hook, packet| hook.packet_received(client, packet))
+        let ask = |hook: &dyn Hooks, packet: &Packet<'_>| hook.packet_received(client, packet);
+        self.inspect(Events::PACKET_RECEIVED, packet, ask, |_, with| is_from_a_client(with))
     }
 
     fn inspect(
@@ -275,19 +282,19 @@ impl Chain {
         event: Events,
         packet: &Packet<'_>,
         ask: impl Fn(&dyn Hooks, &Packet<'_>) -> PacketVerdict,
+        makes_sense: impl Fn(&Packet<'_>, &Packet<'_>) -> bool,
     ) -> PacketRuling {
+        let is_sense = |bytes: &[u8]| decode(bytes, Version::V5).is_ok_and(|with| makes_sense(packet, &with));
         let mut replaced: Option<Vec<u8>> = None;
         for entry in self.wanting(event) {
             let now = replaced.as_deref().and_then(|bytes| decode(bytes, Version::V5).ok());
             let verdict = entry.call(|hook| ask(hook, now.as_ref().unwrap_or(packet)));
             match verdict {
                 Some(PacketVerdict::Pass) => {}
-                Some(PacketVerdict::Replace(bytes)) if decode(&bytes, Version::V5).is_ok() => {
-                    replaced = Some(bytes);
-                }
+                Some(PacketVerdict::Replace(bytes)) if is_sense(&bytes) => replaced = Some(bytes),
                 Some(PacketVerdict::Ignore) => return PacketRuling::Ignore,
                 Some(PacketVerdict::Reject(reason)) if reason.is_error() => {
-                    return PacketRuling::Reject(reason);
+                    return PacketRuling::Reject(error_for(PacketType::Disconnect, reason));
                 }
                 _ if entry.rule.refuse => return PacketRuling::Reject(FAILED),
                 _ => {}
@@ -297,7 +304,15 @@ impl Chain {
     }
 
     /// Shows what was appended to `out` from here on, packet by packet, and puts what the hooks make of it in its place.
-    pub(crate) fn sending(&self, client: &Identity, version: Version, out: &mut Vec<u8>, from: usize) {
+    /// No packet becomes larger than the client takes ([MQTT-3.1.2-24]).
+    pub(crate) fn sending(
+        &self,
+        client: &Identity,
+        version: Version,
+        bytes_max: u32,
+        out: &mut Vec<u8>,
+        from: usize,
+    ) {
         let written = out.split_off(from);
         let mut rest = &*written;
         while let Ok(Framing::Complete { frame_len, .. }) = frame(rest, PACKET_BYTES_MAX) {
@@ -308,15 +323,14 @@ impl Chain {
                 continue;
             };
             let ask = |hook: &dyn Hooks, packet: &Packet<'_>| hook.packet_sending(client, packet);
-            match self.inspect(Events::PACKET_SENDING, &packet, ask) {
+            let makes_sense =
+                |packet: &Packet<'_>, with: &Packet<'_>| stands_for(packet, with, version, bytes_max);
+            match self.inspect(Events::PACKET_SENDING, &packet, ask, makes_sense) {
                 PacketRuling::Pass => out.extend_from_slice(bytes),
                 PacketRuling::Ignore | PacketRuling::Reject(_) => {}
                 PacketRuling::Replaced(replaced) => {
                     let again = decode(&replaced, Version::V5).expect("it was decoded before");
-                    // What this version cannot say goes out as it was.
-                    if encode(&again, version, out).is_err() {
-                        out.extend_from_slice(bytes);
-                    }
+                    encode(&again, version, out).expect("it was measured before");
                 }
             }
         }
@@ -329,11 +343,27 @@ impl Chain {
         filter: &mut String,
         options: &mut SubscriptionOptions,
     ) -> Result<(), ReasonCode> {
-        self.ask(Events::SUBSCRIBE, |hook| error_only(hook.subscribe(client, filter, options)))
+        for entry in self.wanting(Events::SUBSCRIBE) {
+            let mut changed = (filter.clone(), *options);
+            let answer = entry.call(|hook| hook.subscribe(client, &mut changed.0, &mut changed.1));
+            let sense = is_subscribable(&changed, (filter, *options));
+            if entry.passes(answer, sense, PacketType::Suback)? {
+                (*filter, *options) = changed;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn unsubscribe(&self, client: &Identity, filter: &mut String) -> Result<(), ReasonCode> {
-        self.ask(Events::UNSUBSCRIBE, |hook| error_only(hook.unsubscribe(client, filter)))
+        for entry in self.wanting(Events::UNSUBSCRIBE) {
+            let mut changed = filter.clone();
+            let answer = entry.call(|hook| hook.unsubscribe(client, &mut changed));
+            let sense = changed == *filter || is_filter(&changed);
+            if entry.passes(answer, sense, PacketType::Unsuback)? {
+                *filter = changed;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn select_member(&self, topic: &str, members: &[&str]) -> Option<usize> {
@@ -345,8 +375,15 @@ impl Chain {
     /// Whether a will goes out, rewritten if a hook wants it so.
     pub(crate) fn will(&self, client_id: &str, will: &mut Publication) -> bool {
         self.wanting(Events::WILL).all(|entry| {
-            let answer = entry.call(|hook| hook.will(client_id, will));
-            answer.unwrap_or(!entry.rule.refuse)
+            let mut changed = will.clone();
+            match entry.call(|hook| hook.will(client_id, &mut changed)) {
+                Some(true) if changed.check().is_ok() => {
+                    *will = changed;
+                    true
+                }
+                Some(false) => false,
+                _ => !entry.rule.refuse,
+            }
         })
     }
 }
@@ -363,6 +400,22 @@ impl Entry {
             self.note_panic();
         }
         called.ok()
+    }
+
+    /// Whether what a hook made of a filter counts. Without an answer, or one that makes no sense, its rule decides: `false`
+    /// if it is as if the hook were not there.
+    fn passes(
+        &self,
+        answer: Option<Result<(), ReasonCode>>,
+        makes_sense: bool,
+        says: PacketType,
+    ) -> Result<bool, ReasonCode> {
+        match answer {
+            Some(Err(reason)) => Err(error_for(says, reason)),
+            Some(Ok(())) if makes_sense => Ok(true),
+            _ if self.rule.refuse => Err(FAILED),
+            _ => Ok(false),
+        }
     }
 
     #[cold]
@@ -386,11 +439,6 @@ impl Entry {
             }
         }
     }
-}
-
-/// A refusal that says success is a mistake of the hook.
-fn error_only(answer: Result<(), ReasonCode>) -> Result<(), ReasonCode> {
-    answer.map_err(|reason| if reason.is_error() { reason } else { FAILED })
 }
 
 /// The message that arrived with what a hook made of it; `None` if its topic is none.

@@ -2,6 +2,7 @@
 
 mod chain;
 mod events;
+mod sense;
 
 use std::fmt;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::access::{Identity, Login};
 use crate::{Answer, Broker, MetricsSnapshot, Peer, Publication};
 pub(crate) use chain::{Chain, Objection, PacketRuling, Ruling, rewrite};
 pub use events::Events;
+pub(crate) use sense::refusal_for;
 
 /// Code that is asked and told about what happens in a broker. Every method but [`interests`](Self::interests) has a
 /// default that changes nothing, and is called only if its event is among the interests: an absent one costs a branch.

@@ -1,6 +1,7 @@
 use core::fmt;
 
-use mqtt_codec::ReasonCode;
+use mqtt_codec::{EncodeError, ReasonCode};
+use mqtt_session::Unpublishable;
 
 /// Why a local client could not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum LocalError {
     /// The subscription identifier is not between 1 and 268,435,455, or No Local was asked of a shared
     /// subscription.
     InvalidOptions,
+    /// No PUBLISH can have these properties: one belongs to other packets, or stands twice where it may not.
+    InvalidProperties,
     /// Topic, properties and payload are more than one packet can hold.
     TooLarge,
     /// The broker, its access rules or a hook refused, with the reason that a connected client would be told.
@@ -32,6 +35,7 @@ impl fmt::Display for LocalError {
             Self::InvalidTopic => f.write_str("not a topic name"),
             Self::InvalidFilter => f.write_str("not a topic filter"),
             Self::InvalidOptions => f.write_str("options that no subscription can have"),
+            Self::InvalidProperties => f.write_str("properties that no message can have"),
             Self::TooLarge => f.write_str("larger than a packet can be"),
             Self::Refused(reason) => write!(f, "refused: {reason}"),
             Self::NotStored => f.write_str("the store has failed: the message may not outlive the broker"),
@@ -42,3 +46,13 @@ impl fmt::Display for LocalError {
 }
 
 impl std::error::Error for LocalError {}
+
+impl From<Unpublishable> for LocalError {
+    fn from(problem: Unpublishable) -> Self {
+        match problem {
+            Unpublishable::Topic | Unpublishable::ResponseTopic => Self::InvalidTopic,
+            Unpublishable::Packet(EncodeError::PacketTooLarge) => Self::TooLarge,
+            Unpublishable::Packet(_) => Self::InvalidProperties,
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use mqtt_codec::{QoS, ReasonCode};
-use mqtt_session::{DropReason, InboundPublish, Message, PACKET_BYTES_MAX};
+use mqtt_session::{DropReason, InboundPublish, Message};
 use mqtt_store::Progress;
 use mqtt_topic::TopicName;
 
@@ -17,9 +17,6 @@ use crate::connection::{ask_to_publish, refuse_publish};
 use crate::core::Core;
 use crate::hooks::{Events, Hooks, Ruling};
 use crate::outbox::Outbox;
-
-/// Of a PUBLISH: fixed header, lengths and packet identifier.
-const PACKET_OVERHEAD_BYTES: usize = 5 + 2 + 2 + 4;
 
 impl LocalClient {
     /// Publishes a message. When this returns, it is in the queue of every session that it belongs to. Above QoS 0
@@ -129,15 +126,8 @@ impl Shared {
     }
 
     fn publish(&self, publication: &Publication) -> Result<Routed, LocalError> {
+        publication.check()?;
         let publish = self.inbound(publication)?;
-        if let Some(Err(_)) = publish.properties.response_topic().map(TopicName::parse) {
-            return Err(LocalError::InvalidTopic);
-        }
-        let topic = publish.topic.as_str();
-        let bytes = topic.len() + publish.properties.as_bytes().len() + publish.payload.len();
-        if bytes + PACKET_OVERHEAD_BYTES > PACKET_BYTES_MAX as usize {
-            return Err(LocalError::TooLarge);
-        }
         if let Some(reason) = self.refusal(publish.topic, publish.qos, publish.retain) {
             return Err(self.refuse(publish.topic, publish.qos, reason));
         }

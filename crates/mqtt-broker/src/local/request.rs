@@ -3,8 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mqtt_codec::{PropertiesBuf, Property, PropertyId};
-
 use super::{LocalClient, LocalError, LocalMessage, Publication, Shared, Subscribe};
 use mqtt_codec::{QoS, ReasonCode};
 
@@ -21,7 +19,7 @@ impl LocalClient {
     /// ([`LocalError::Refused`] with [`ReasonCode::NoMatchingSubscribers`]); or any error of subscribing and publishing.
     pub async fn request(
         &self,
-        mut publication: Publication,
+        publication: Publication,
         timeout: Duration,
     ) -> Result<LocalMessage, LocalError> {
         let number = self.shared.requests.fetch_add(1, Ordering::Relaxed);
@@ -29,7 +27,8 @@ impl LocalClient {
         let topic = given.response_topic().map_or_else(|| self.shared.response_topic(number), str::to_owned);
         let correlation =
             given.correlation_data().map_or_else(|| number.to_be_bytes().to_vec(), <[u8]>::to_vec);
-        publication.properties = with_response(&publication.properties, &topic, &correlation)?;
+        let expecting = publication.expecting(&topic, &correlation);
+        let mut publication = expecting.map_err(|_| LocalError::InvalidProperties)?;
         publication.qos = publication.qos.max(QoS::AtLeastOnce);
         let mut responses = self.subscribe(Subscribe::to(&*topic).qos(QoS::AtLeastOnce)).await?;
         let published = self.publish_now(publication)?;
@@ -56,11 +55,9 @@ impl LocalClient {
         request: &LocalMessage,
         payload: impl Into<Vec<u8>>,
     ) -> Result<(), LocalError> {
-        let topic = request.properties().response_topic().ok_or(LocalError::InvalidTopic)?;
-        let mut response = Publication::new(topic, payload).qos(request.qos());
-        if let Some(correlation) = request.properties().correlation_data() {
-            response = response.property(&Property::CorrelationData(correlation));
-        }
+        let response =
+            Publication::responding(request.properties(), payload).ok_or(LocalError::InvalidTopic)?;
+        let response = response.qos(request.qos());
         self.publish(response).await.map(drop)
     }
 }
@@ -70,19 +67,4 @@ impl Shared {
         let start = self.core.settings.policy.response_information.as_deref().unwrap_or("response");
         format!("{start}/{}/{number}", self.identity.client_id)
     }
-}
-
-fn with_response(
-    given: &PropertiesBuf,
-    topic: &str,
-    correlation: &[u8],
-) -> Result<PropertiesBuf, LocalError> {
-    let mut properties = PropertiesBuf::new();
-    let ours = |id| matches!(id, PropertyId::ResponseTopic | PropertyId::CorrelationData);
-    properties.extend_where(given.as_properties(), |id| !ours(id));
-    let said = properties
-        .push(&Property::ResponseTopic(topic))
-        .and_then(|()| properties.push(&Property::CorrelationData(correlation)));
-    said.map_err(|_| LocalError::TooLarge)?;
-    Ok(properties)
 }

@@ -24,6 +24,7 @@ mod local;
 mod log;
 mod mountpoints;
 mod nodes;
+mod nonsense;
 mod offline;
 mod panics;
 mod reauthentication;

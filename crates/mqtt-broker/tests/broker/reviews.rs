@@ -155,7 +155,7 @@ async fn a_review_decides_about_each_filter() {
     let expected = [
         ReasonCode::GrantedQoS1,
         ReasonCode::QuotaExceeded,
-        ReasonCode::TopicFilterInvalid,
+        ReasonCode::ImplementationSpecificError,
         ReasonCode::ImplementationSpecificError,
         ReasonCode::ImplementationSpecificError,
     ];
