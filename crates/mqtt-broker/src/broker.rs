@@ -28,6 +28,7 @@ use crate::drops::{DropLedger, Dropped};
 use crate::gate::Gate;
 use crate::hooks::{Chain, Events, Hooks};
 use crate::index::Index;
+use crate::leftovers::{Leftovers, count_leftovers};
 use crate::listening::{ListenerSettings, Listening, Open, Place, enter};
 use crate::local::{LOCAL_CLIENT_ID, LocalClient, LocalOptions, Locals};
 use crate::memory::{Gauge, Memory, watch_memory};
@@ -183,6 +184,7 @@ impl Builder {
         core.restore_sessions();
         let mut tasks = vec![tokio::spawn(core.clone().keep_timetable())];
         tasks.push(tokio::spawn(sweep_retained(core.clone())));
+        tasks.push(tokio::spawn(count_leftovers(core.clone())));
         tasks.push(tokio::spawn(ring_alarms(core.clone())));
         if core.settings.limits.memory_bytes_max > 0 {
             tasks.push(tokio::spawn(watch_memory(
@@ -234,6 +236,7 @@ impl Builder {
             timetable: Timetable::default(),
             alarms: Alarms::default(),
             sweep: Sweep::default(),
+            leftovers: Leftovers::default(),
             bans: self.bans,
             gate: Gate::default(),
             memory: Memory::default(),
@@ -406,6 +409,7 @@ impl Broker {
         for task in self.running.tasks.lock().drain(..) {
             task.abort();
         }
+        self.core.leftovers.count_all(&self.core);
         if !stopped_before {
             self.core.hooks.tell(Events::STOPPED, |hook| hook.stopped());
         }

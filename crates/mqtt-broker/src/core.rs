@@ -23,12 +23,13 @@ use crate::gate::Gate;
 use crate::group::Group;
 use crate::hooks::{Chain, Events};
 use crate::index::{Index, Route, Target};
+use crate::leftovers::Leftovers;
 use crate::listening::ListenerRules;
 use crate::local::Locals;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::mountpoint::MountpointTemplate;
-use crate::outbox::{Outbox, OutboxLimits, Signals};
+use crate::outbox::{Left, Outbox, OutboxLimits, Signals};
 use crate::peers::Peers;
 use crate::sweep::Sweep;
 use crate::timetable::{Due, Timetable};
@@ -54,6 +55,7 @@ pub(crate) struct Core {
     pub(crate) timetable: Timetable,
     pub(crate) alarms: Alarms,
     pub(crate) sweep: Sweep,
+    pub(crate) leftovers: Leftovers,
     pub(crate) bans: Bans,
     pub(crate) gate: Gate,
     pub(crate) memory: Memory,
@@ -380,8 +382,12 @@ impl Core {
             let movable = delivery.hop.qos == QoS::AtLeastOnce;
             self.give_up(delivery, outbox, movable, &mut touched);
         }
-        for delivery in outbox.close() {
-            self.give_up(delivery, outbox, true, &mut touched);
+        match outbox.close() {
+            Left::Few(left) => {
+                left.into_iter().for_each(|delivery| self.give_up(delivery, outbox, true, &mut touched));
+            }
+            // What the store has of it ends with the session.
+            Left::Many(queue) => self.leftovers.add(outbox.clone(), queue),
         }
         if let Some(session) = outbox.kept.or(outbox.will) {
             touched.transaction.end(session);

@@ -19,6 +19,7 @@ mod group;
 mod hooks;
 mod index;
 mod keeping;
+mod leftovers;
 mod listening;
 mod load;
 mod local;

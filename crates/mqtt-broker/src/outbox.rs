@@ -1,5 +1,6 @@
 //! The mailbox of one session: publishers push, the connection's own task takes.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use mqtt_codec::QoS;
 use mqtt_session::{Batch, Delivery, DropReason, Layout};
-use mqtt_store::{Pushed, Queue, QueueLimits, SessionId, Transaction};
+use mqtt_store::{MemoryQueue, Pushed, Queue, QueueLimits, SessionId, Transaction};
 use parking_lot::{Mutex, RwLock};
 
 use crate::access::Identity;
@@ -49,6 +50,8 @@ struct State {
     queue: Box<dyn Queue>,
     /// Deliveries of QoS 0 in the queue.
     droppable: usize,
+    /// Whether anything ever came here by a shared subscription.
+    has_shared: bool,
     /// Deliveries that have left the queue since the client was last away.
     gone: u64,
     /// Messages in batches, between the queue's deliveries.
@@ -121,6 +124,14 @@ impl OutboxLimits {
     }
 }
 
+/// What a session leaves behind.
+#[derive(Debug)]
+pub(crate) enum Left {
+    Few(Vec<Delivery>),
+    /// Nothing that another member of a shared subscription could get.
+    Many(Box<dyn Queue>),
+}
+
 /// What a push asks of the publisher.
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "an idle owner must be woken"]
@@ -144,6 +155,8 @@ const NO_BATCHES: u8 = 0;
 const BATCHES_PLAIN: u8 = 4;
 const BATCHES_WITH_PROPERTIES: u8 = 8;
 const BATCHES_QOS: u8 = 3;
+/// So many messages are a long queue: they are not gone through at once.
+const LONG_QUEUE: usize = 256;
 /// Room for this many batches is kept while none waits.
 const SPARE_BATCHES: usize = 16;
 
@@ -158,6 +171,7 @@ impl Outbox {
             state: Mutex::new(State {
                 queue,
                 droppable: 0,
+                has_shared: false,
                 gone: 0,
                 batches: VecDeque::new(),
                 batch_bytes: 0,
@@ -206,7 +220,14 @@ impl Outbox {
 
     /// See [`Queue::name_shares`].
     pub(crate) fn name_shares(&self, share_of: &dyn Fn(&str) -> u64) {
-        self.state.lock().queue.name_shares(share_of);
+        let has_shared = Cell::new(false);
+        let mut state = self.state.lock();
+        state.queue.name_shares(&|topic| {
+            let share = share_of(topic);
+            has_shared.set(has_shared.get() || share > 0);
+            share
+        });
+        state.has_shared |= has_shared.get();
     }
 
     /// Adds a message for this session.
@@ -227,6 +248,7 @@ impl Outbox {
         if !state.batches.is_empty() && state.is_full_with(&delivery, &limits.queue) {
             state.queue_batches(&mut dropped);
         }
+        state.has_shared |= delivery.hop.share > 0;
         state.enqueue_in(delivery, transaction, &mut dropped);
         let online = state.is_online();
         let congested = state.note_pressure(limits, now);
@@ -430,13 +452,13 @@ impl Outbox {
     }
 
     /// The session has ended: returns everything that waited. Later pushes are refused.
-    pub(crate) fn close(&self) -> Vec<Delivery> {
+    pub(crate) fn close(&self) -> Left {
         self.owner.clear();
         self.in_batches.store(NO_BATCHES, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.link = Link::Closed;
         self.online.store(false, Ordering::Relaxed);
-        let left = state.take_everything();
+        let left = state.take_left();
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         waiting.into_iter().for_each(Waker::wake);
@@ -532,6 +554,14 @@ impl State {
             self.batches = VecDeque::new();
         }
         Some(batch)
+    }
+
+    fn take_left(&mut self) -> Left {
+        if self.has_shared || !self.batches.is_empty() || self.queue.len() < LONG_QUEUE {
+            return Left::Few(self.take_everything());
+        }
+        self.droppable = 0;
+        Left::Many(std::mem::replace(&mut self.queue, Box::new(MemoryQueue::new(QueueLimits::default()))))
     }
 
     /// Takes everything that waits, in its order, batches apart.

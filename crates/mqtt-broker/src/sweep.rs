@@ -17,6 +17,8 @@ pub(crate) struct Sweep {
 
 /// Time between two sweeps, so that many messages that expire one after the other are removed together.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Time that belongs to others after each part.
+const PART_PAUSE: Duration = Duration::from_millis(1);
 
 impl Sweep {
     /// A message is retained that expires at this time.
@@ -64,10 +66,10 @@ pub(crate) async fn sweep_retained(core: Arc<Core>) {
     }
 }
 
-/// Removes all that has expired by now, a part at a time, so that others get their turn.
+/// Removes all that has expired by now, a part at a time, between which the time belongs to others.
 async fn remove_expired(core: &Core) {
     let now = core.now();
     while core.expire_retained(now) > 0 {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(PART_PAUSE).await;
     }
 }

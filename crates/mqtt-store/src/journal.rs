@@ -132,6 +132,8 @@ pub struct Transaction {
     awaited: bool,
     /// Whether it has to be on the disk before that.
     pub(crate) synced: bool,
+    /// Whether it may take much longer than its bytes say.
+    pub(crate) is_long: bool,
 }
 
 impl Transaction {
@@ -178,6 +180,7 @@ impl Transaction {
         self.messages += std::mem::take(&mut other.messages);
         self.awaited |= std::mem::take(&mut other.awaited);
         self.synced |= std::mem::take(&mut other.synced);
+        self.is_long |= std::mem::take(&mut other.is_long);
     }
 
     fn add(&mut self, change: Change, bytes: usize, awaited: bool) {
@@ -204,6 +207,7 @@ impl Transaction {
 
     /// A session has ended.
     pub fn end(&mut self, session: SessionId) {
+        self.is_long = true;
         self.add(Change::End(session), 16, true);
     }
 

@@ -51,7 +51,7 @@ pub(crate) struct Hole {
 /// Names that one scan looks at, matching or not, so that a filter that finds little keeps no writer waiting.
 const SCAN_STEPS_MAX: usize = 4096;
 /// Messages that are removed at a time when they have expired.
-const EXPIRED_MAX: usize = 512;
+const EXPIRED_MAX: usize = 64;
 
 impl Shelf {
     pub(crate) fn new(limits: RetainedLimits) -> Self {

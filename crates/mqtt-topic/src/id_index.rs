@@ -68,6 +68,16 @@ impl IdIndex {
         }
     }
 
+    /// Gives an id, which must be there, another name.
+    pub(crate) fn rename(&mut self, hash: u32, old: Id, new: Id) {
+        let mut place = home(hash, self.slots.len());
+        while self.slots[place].id != Some(old) {
+            assert!(self.slots[place].id.is_some(), "an id that is renamed has been inserted");
+            place = self.behind(place);
+        }
+        self.slots[place].id = Some(new);
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         self.slots.capacity() * size_of::<Slot>()
     }

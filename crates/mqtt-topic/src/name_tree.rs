@@ -12,6 +12,9 @@ use crate::skip::{Skipper, Step};
 use crate::slab::{Id, Slab};
 use crate::{TopicFilter, TopicName};
 
+/// Values that are moved together with each removal from a tree that is mostly holes.
+const PACKED_MAX: usize = 8;
+
 /// Values by topic name, such as retained messages; answers which names a filter selects.
 ///
 /// A name is found by its hash, so setting, reading and removing the value of a known name does not depend on how many
@@ -115,9 +118,7 @@ impl<V> NameTree<V> {
         self.order.remove(self.order.find(name, Side::Before, |id| &self.entries[id].name));
         self.name_bytes -= name.len();
         let value = self.entries.remove(id).value;
-        if self.entries.is_sparse() {
-            self.compact();
-        }
+        self.pack();
         Some(value)
     }
 
@@ -217,13 +218,15 @@ impl<V> NameTree<V> {
         fold(self.hash_builder.hash_one(name))
     }
 
-    /// Gives memory back after many removals; see [`Slab::is_sparse`].
-    fn compact(&mut self) {
-        let moves = self.entries.compact();
-        self.order.ids_mut().for_each(|id| moves.apply(id));
-        self.by_name = IdIndex::new();
-        for (id, entry) in self.entries.iter() {
-            self.by_name.insert(fold(self.hash_builder.hash_one(&*entry.name)), id);
+    /// Gives memory back after many removals, a little with each of them, so that nobody waits for it; see [`Slab::pack`].
+    fn pack(&mut self) {
+        for _ in 0..PACKED_MAX {
+            let Some((old, new)) = self.entries.pack() else { return };
+            let name = &*self.entries[new].name;
+            // Its texts are compared with by the order, where it still has its old id.
+            let text_of = |id| &*self.entries[if id == old { new } else { id }].name;
+            self.order.rename(self.order.find(name, Side::Before, text_of), new);
+            self.by_name.rename(self.hash(name), old, new);
         }
     }
 }

@@ -124,8 +124,9 @@ impl Order {
         }
     }
 
-    pub(crate) fn ids_mut(&mut self) -> impl Iterator<Item = &mut Id> {
-        self.blocks.iter_mut().flat_map(|block| &mut block.ids)
+    /// Gives the text at a place another id.
+    pub(crate) fn rename(&mut self, place: Place, id: Id) {
+        self.blocks[place.block].ids[place.slot] = id;
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {

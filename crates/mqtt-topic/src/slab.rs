@@ -4,6 +4,8 @@ use core::num::NonZeroU32;
 
 /// Slabs with fewer slots than this are never worth compacting.
 const SPARSE_SLOTS_MIN: usize = 64;
+/// Slots that [`Slab::pack`] looks at.
+const PACK_STEPS: usize = 16;
 
 /// The address of a value in a [`Slab`]: its slot plus one, so that `Option<Id>` has four bytes too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,11 +43,13 @@ pub(crate) struct Slab<T> {
     slots: Vec<Slot<T>>,
     free: Option<Id>,
     len: usize,
+    /// While values are moved together: all slots before this one are settled. Free ones behind it are not in the list.
+    packing: Option<usize>,
 }
 
 impl<T> Slab<T> {
     pub(crate) const fn new() -> Self {
-        Self { slots: Vec::new(), free: None, len: 0 }
+        Self { slots: Vec::new(), free: None, len: 0, packing: None }
     }
 
     pub(crate) fn insert(&mut self, value: T) -> Id {
@@ -63,7 +67,9 @@ impl<T> Slab<T> {
     pub(crate) fn remove(&mut self, id: Id) -> T {
         let slot = core::mem::replace(&mut self.slots[id.slot()], Slot::Free(self.free));
         let Slot::Full(value) = slot else { unreachable!("an id is given up when its value is removed") };
-        self.free = Some(id);
+        if self.packing.is_none_or(|settled| id.slot() < settled) {
+            self.free = Some(id);
+        }
         self.len -= 1;
         value
     }
@@ -107,8 +113,41 @@ impl<T> Slab<T> {
             }
         }
         self.slots = packed;
-        self.free = None;
+        (self.free, self.packing) = (None, None);
         Moves(new_ids)
+    }
+
+    /// Does a small part of what [`compact`](Self::compact) does at once, if it pays: moves one value from the end into a
+    /// hole, or finds out that there is nothing to move yet. The id that the value had, and the one that it has now.
+    pub(crate) fn pack(&mut self) -> Option<(Id, Id)> {
+        let mut settled = match self.packing {
+            Some(settled) => settled,
+            None if self.is_sparse() => {
+                self.free = None;
+                0
+            }
+            None => return None,
+        };
+        for _ in 0..PACK_STEPS {
+            self.packing = Some(settled);
+            match (self.slots.get(settled), self.slots.last()) {
+                (None, _) | (_, None) => {
+                    self.packing = None;
+                    self.slots.shrink_to(self.slots.len() / 4 * 5);
+                    return None;
+                }
+                (_, Some(Slot::Free(_))) => drop(self.slots.pop()),
+                (Some(Slot::Full(_)), _) => settled += 1,
+                (Some(Slot::Free(_)), Some(Slot::Full(_))) => {
+                    let old = Id::of_slot(self.slots.len() - 1);
+                    self.slots.swap_remove(settled);
+                    self.packing = Some(settled + 1);
+                    return Some((old, Id::of_slot(settled)));
+                }
+            }
+        }
+        self.packing = Some(settled);
+        None
     }
 
     /// Grows by a quarter, not by doubling: large vectors are moved by the kernel and idle capacity is dear.
@@ -178,6 +217,32 @@ mod tests {
         assert_eq!(slab.insert(70), ids[7]);
         assert_eq!(slab.insert(30), ids[3]);
         assert_eq!((slab.len(), slab.capacity_bytes()), (10, capacity_bytes));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn packing_in_small_parts_loses_nothing_and_ends_dense(steps: Vec<(u8, u16)>, keep in 1_usize..200) {
+            let mut slab = Slab::new();
+            let mut ids: Vec<Id> = (0..1000_u16).map(|value| slab.insert(value)).collect();
+            let mut values: Vec<u16> = (0..1000).collect();
+            let mut steps = steps.into_iter();
+            while ids.len() > keep || slab.packing.is_some() {
+                let (kind, value) = steps.next().unwrap_or((1, 7));
+                if kind % 4 == 0 {
+                    ids.push(slab.insert(value));
+                    values.push(value);
+                } else if ids.len() > 1 {
+                    let index = usize::from(value) % ids.len();
+                    proptest::prop_assert_eq!(slab.remove(ids.swap_remove(index)), values.swap_remove(index));
+                }
+                if let Some((old, new)) = slab.pack() {
+                    *ids.iter_mut().find(|id| **id == old).expect("what is moved is there") = new;
+                }
+                let found: Vec<u16> = ids.iter().map(|id| slab[*id]).collect();
+                proptest::prop_assert_eq!((&found, slab.len()), (&values, ids.len()));
+            }
+            proptest::prop_assert!(slab.slots.len() <= 1000 / 4 + ids.len() * 4, "{} slots", slab.slots.len());
+        }
     }
 
     #[test]

@@ -309,6 +309,11 @@ impl Dialogue {
         }
     }
 
+    /// Whether the last burst was cut short because what it asked for takes its time. The rest of it is still there.
+    pub(super) fn is_burst_heavy(&self) -> bool {
+        self.publisher.as_ref().is_some_and(|publisher| publisher.was_heavy)
+    }
+
     /// Whether every receiver that this client feeds has room.
     pub(super) fn may_read(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         if self.bounds.as_ref().is_some_and(|bounds| bounds.pause(now).is_some()) {

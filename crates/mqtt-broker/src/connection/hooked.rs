@@ -213,9 +213,9 @@ impl Dialogue {
     /// The answers of a packet have been written. Whether the next one may be handled.
     pub(super) fn go_on(&mut self, out: &mut Vec<u8>, answered_from: usize, now: Instant) -> ControlFlow<()> {
         self.show(out, answered_from);
-        let congested = self.publisher.as_ref().is_some_and(|publisher| publisher.is_congested());
+        let pauses = self.publisher.as_ref().is_some_and(|publisher| publisher.must_pause());
         let paused = self.bounds.as_ref().is_some_and(|bounds| bounds.pause(now).is_some());
-        if self.end.is_none() && self.review.is_none() && !congested && !paused {
+        if self.end.is_none() && self.review.is_none() && !pauses && !paused {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())

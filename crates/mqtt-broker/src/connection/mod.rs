@@ -20,7 +20,7 @@ mod subscribing;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -124,6 +124,10 @@ enum Input {
 
 /// What a read of fewer bytes leads to takes no time: the clock need not be asked again.
 const INSTANT_BYTES_MAX: usize = 4 << 10;
+/// How long a connection that always has something to do goes on before others get their turn.
+const TURNS_MAX: Duration = Duration::from_micros(300);
+/// So many rounds of writing do not make the clock worth asking.
+const ROUNDS_UNTIMED: u32 = 2;
 /// Bytes that may wait in the writer before no more deliveries are encoded.
 const WRITE_BYTES_HIGH: usize = 128 << 10;
 /// Bytes of answers that may wait in the writer before nothing more is read from the peer.
@@ -179,6 +183,13 @@ pub(crate) async fn welcome(
     Some(Box::new(Connection { link, dialogue, alarm: Alarm::default(), waker: None, held_up: false }))
 }
 
+/// Has the task come back once everybody else had a turn, sockets included. A task that only wakes itself is looked at again
+/// sixty times before the runtime looks at the sockets.
+fn give_way(cx: &mut Context<'_>) {
+    // It is never ready at first.
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+}
+
 fn admit(hook: &dyn Hooks, peer: &Peer) -> Result<(), ReasonCode> {
     if hook.connection_accepted(peer) { Ok(()) } else { Err(ReasonCode::NotAuthorized) }
 }
@@ -201,6 +212,7 @@ impl Connection {
     fn poll_turns(&mut self, cx: &mut Context<'_>) -> Poll<End> {
         self.register(cx.waker());
         let mut now = self.dialogue.core.now();
+        let began = now;
         loop {
             // What the peer has sent counts before what others want of it: its DISCONNECT may be among it.
             let answers_from = self.link.writer.position();
@@ -238,8 +250,12 @@ impl Connection {
             };
             if !goes_on && !self.is_due(now) {
                 if std::mem::take(&mut self.dialogue.pausing) {
-                    cx.waker().wake_by_ref();
+                    give_way(cx);
                 }
+                return Poll::Pending;
+            }
+            if self.dialogue.is_burst_heavy() || now.saturating_duration_since(began) >= TURNS_MAX {
+                give_way(cx);
                 return Poll::Pending;
             }
             if !matches!(input, Input::Handled { bytes: ..INSTANT_BYTES_MAX }) {
@@ -300,7 +316,7 @@ impl Connection {
     fn poll_output(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
         let Link { stream, writer, .. } = &mut self.link;
         let dialogue = &mut self.dialogue;
-        let mut worked = false;
+        let (mut worked, mut rounds) = (false, 0);
         loop {
             let filled_from = writer.position();
             let filled = writer.pending_bytes() < WRITE_BYTES_HIGH && dialogue.fill(now, writer);
@@ -332,6 +348,11 @@ impl Connection {
                     return worked;
                 }
                 _ => return worked,
+            }
+            rounds += 1;
+            if rounds > ROUNDS_UNTIMED && dialogue.core.now().saturating_duration_since(now) >= TURNS_MAX {
+                dialogue.pausing = true;
+                return worked;
             }
         }
     }

@@ -45,6 +45,10 @@ pub(super) struct Publisher {
     pub(super) mounting: Option<Box<Mounting>>,
     /// Whether the latest message was refused because the store cannot keep it now.
     pub(super) is_unstored: bool,
+    /// Retained messages of this burst, set or cleared.
+    retained: u32,
+    /// Whether the last burst ended with them.
+    pub(super) was_heavy: bool,
 }
 
 impl Publisher {
@@ -53,7 +57,20 @@ impl Publisher {
         let source = OnceCell::new();
         let mounting = identity.mountpoint.clone().map(|mountpoint| Box::new(Mounting::new(mountpoint)));
         let is_unstored = false;
-        Self { core, identity, key, refusals_are_heard, source, paths, run, touched, mounting, is_unstored }
+        Self {
+            core,
+            identity,
+            key,
+            refusals_are_heard,
+            source,
+            paths,
+            run,
+            touched,
+            mounting,
+            is_unstored,
+            retained: 0,
+            was_heavy: false,
+        }
     }
 
     /// Routes one message; the reason is what its acknowledgement says, which must not leave before
@@ -289,6 +306,7 @@ impl Publisher {
         let Path { route, .. } = self.paths.path(number);
         let message = publish.message(self.key);
         let source = self.source();
+        self.retained += u32::from(publish.retain);
         let transaction = &mut self.touched.transaction;
         let id = &self.identity.client_id;
         let kept =
@@ -308,9 +326,9 @@ impl Publisher {
         core.drops.record_for(&core.metrics, reason, id, topic, publish.qos);
     }
 
-    /// Whether a receiver is over its budget, so that this client has to wait.
-    pub(super) fn is_congested(&self) -> bool {
-        !self.touched.congested.is_empty()
+    /// Whether a receiver is over its budget, so that this client has to wait, or it is the turn of others.
+    pub(super) fn must_pause(&self) -> bool {
+        !self.touched.congested.is_empty() || self.retained >= RETAINED_MAX
     }
 
     /// The publisher of retained messages, made with the first one.
@@ -323,8 +341,12 @@ impl Publisher {
         self.hand_over_run(now);
         self.paths.trim();
         self.core.settle(&mut self.touched);
+        self.was_heavy = std::mem::take(&mut self.retained) >= RETAINED_MAX;
     }
 }
+
+/// Retained messages that one client sets or clears before others get their turn.
+const RETAINED_MAX: u32 = 64;
 
 /// The publishing half of a client, made with its first message.
 #[inline]

@@ -137,6 +137,27 @@ async fn everything_that_waits_is_counted_when_the_session_ends() {
     assert_eq!(house.broker.metrics().sessions_expired, 1);
 }
 
+/// A long queue is counted in parts; a stopping broker counts the rest at once.
+#[tokio::test(start_paused = true)]
+async fn a_long_queue_of_a_session_that_ends_is_counted_to_the_last_message() {
+    for stops in [false, true] {
+        let house = broker().await;
+        let mut publisher = absent(&house).await;
+        for _ in 0..5 {
+            say(&mut publisher, AtLeastOnce, &["x"; 200]).await;
+        }
+        house.connect(away().clean(true)).await.ping().await;
+        let counted = house.broker.metrics().dropped_for(SessionEnded);
+        assert!(counted < 1000, "the client is not kept waiting, {counted} were counted");
+        if stops {
+            house.broker.shutdown().await;
+        } else {
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(house.broker.metrics().dropped_for(SessionEnded), 1000);
+    }
+}
+
 /// [MQTT-3.3.2-5]
 #[tokio::test(start_paused = true)]
 async fn what_expires_is_left_out_and_counted() {

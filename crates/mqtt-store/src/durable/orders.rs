@@ -39,6 +39,8 @@ struct State {
     urgent: usize,
     /// Orders that only the thread carries out.
     heavy: usize,
+    /// Orders that take long, which are left to the thread as well.
+    long: usize,
     /// Those among the urgent ones that are heavy.
     urgent_heavy: usize,
     /// Whether a sync is under way: the next one begins after it, so that heavy orders gain nothing by being written
@@ -85,6 +87,11 @@ impl Order {
         }
     }
 
+    /// Whether it takes long to carry out.
+    fn is_long(&self) -> bool {
+        matches!(self, Self::Store { transaction, .. } if transaction.is_long)
+    }
+
     /// Whether it asks for a sync.
     fn is_heavy(&self) -> bool {
         match self {
@@ -99,6 +106,7 @@ impl State {
         change(&mut self.bytes, order.bytes());
         change(&mut self.urgent, order.is_urgent().into());
         change(&mut self.heavy, order.is_heavy().into());
+        change(&mut self.long, order.is_long().into());
         change(&mut self.urgent_heavy, (order.is_urgent() && order.is_heavy()).into());
     }
 
@@ -162,7 +170,7 @@ impl Orders {
     /// Takes all orders, if they are few and none asks for more than a write. Whether it was so.
     pub(crate) fn take_light(&self, into: &mut Vec<Order>, bytes_max: usize) -> bool {
         let mut state = self.state.lock();
-        if state.heavy > 0 || state.bytes > bytes_max || state.waiting.len() >= PATIENT_MAX {
+        if state.heavy + state.long > 0 || state.bytes > bytes_max || state.waiting.len() >= PATIENT_MAX {
             return false;
         }
         (state.bytes, state.urgent) = (0, 0);
@@ -264,6 +272,20 @@ mod tests {
         orders.push(awaiting(Durability::Acked));
         orders.end_sync();
         assert!(orders.has_urgent());
+    }
+
+    #[test]
+    fn the_end_of_a_session_is_left_to_the_thread() {
+        let orders = Orders::default();
+        let mut transaction = Transaction::default();
+        transaction.end(SessionId(NonZeroU64::MIN));
+        orders.push(Order::Store { transaction, to: None });
+        let mut taken = Vec::new();
+        assert!(!orders.take_light(&mut taken, usize::MAX) && taken.is_empty());
+        orders.take(&mut taken, usize::MAX);
+        orders.push(order(&Arc::default()));
+        assert!(orders.take_light(&mut taken, usize::MAX));
+        assert_eq!(taken.len(), 2);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod replaying;
 mod writing;
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
@@ -27,8 +28,10 @@ pub(crate) struct Image {
     /// By their numbers, which go up one by one.
     pub(crate) bodies: Places<BodyImage>,
     pub(crate) retained: HashMap<Box<str>, RetainedImage>,
-    /// Versions of topics that were cleared, for messages that come too late.
-    cleared: HashMap<Box<str>, u64>,
+    /// Versions of topics that were cleared, by keyed hashes of their names, for messages that come too late. Without the
+    /// names, since many are forgotten at once.
+    cleared: HashMap<u64, u64>,
+    hasher: RandomState,
     /// Publishers of retained messages, while records are read back.
     publishers: HashSet<Arc<str>>,
     /// Messages that are written with the next frame.
@@ -377,19 +380,23 @@ impl Image {
 
     fn is_latest(&self, topic: &str, version: u64) -> bool {
         let kept = self.retained.get(topic).map(|retained| retained.version);
-        kept.max(self.cleared.get(topic).copied()).is_none_or(|known| known < version)
+        kept.max(self.cleared_version(topic)).is_none_or(|known| known < version)
+    }
+
+    fn cleared_version(&self, topic: &str) -> Option<u64> {
+        self.cleared.get(&self.hasher.hash_one(topic)).copied()
     }
 
     /// Whether a version of a topic, or a later one, has come here and gone.
     pub(crate) fn has_passed(&self, topic: &str, version: u64) -> bool {
         let kept = self.retained.get(topic).is_some_and(|retained| retained.version > version);
-        kept || self.cleared.get(topic).is_some_and(|cleared| *cleared >= version)
+        kept || self.cleared_version(topic).is_some_and(|cleared| cleared >= version)
     }
 
     fn put_retained(&mut self, topic: &str, retained: RetainedImage) {
         self.last_version = self.last_version.max(retained.version);
         self.bodies.find_or_default(retained.body).refs += 1;
-        self.cleared.remove(topic);
+        self.cleared.remove(&self.hasher.hash_one(topic));
         let old = match self.retained.get_mut(topic) {
             Some(kept) => Some(std::mem::replace(kept, retained)),
             None => self.retained.insert(topic.into(), retained),
@@ -407,9 +414,9 @@ impl Image {
     fn clear(&mut self, topic: &str, version: u64) -> Option<()> {
         self.last_version = self.last_version.max(version);
         if self.cleared.len() >= CLEARED_MAX {
-            self.cleared = HashMap::new(); // what came too late came long ago
+            self.cleared.clear(); // what came too late came long ago
         }
-        self.cleared.insert(topic.into(), version);
+        self.cleared.insert(self.hasher.hash_one(topic), version);
         let old = self.retained.remove(topic)?;
         self.forget_retained(&old);
         Some(())
