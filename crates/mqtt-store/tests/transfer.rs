@@ -139,6 +139,15 @@ fn a_directory_that_is_used_is_neither_exported_nor_filled() {
 }
 
 #[test]
+fn a_store_that_is_closed_gives_its_directory_free_although_somebody_still_has_it() {
+    let directory = filled();
+    let store = open(directory.path());
+    store.close();
+    let next = open(directory.path());
+    assert_eq!(next.report().retained, store.report().retained);
+}
+
+#[test]
 fn a_copy_is_made_only_of_a_store_and_only_to_where_nothing_is() {
     let (from, empty) = (filled(), tempdir().expect("a directory"));
     let to = empty.path().join("copy");

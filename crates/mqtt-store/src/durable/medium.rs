@@ -47,6 +47,9 @@ pub trait Medium: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// The medium failed.
     fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Nobody writes any more: another may open it, although this is not dropped yet.
+    fn release(&self) {}
 }
 
 /// One file.
@@ -109,8 +112,8 @@ pub trait MediumFile: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    /// Locked as long as it is open.
-    _lock: Option<File>,
+    /// Locked until it is released or dropped.
+    lock: Option<File>,
     is_read_only: bool,
 }
 
@@ -126,7 +129,7 @@ impl Directory {
         fs::create_dir_all(path)?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK_NAME))?;
         hold(&lock)?;
-        Ok(Self { path: path.to_owned(), _lock: Some(lock), is_read_only: false })
+        Ok(Self { path: path.to_owned(), lock: Some(lock), is_read_only: false })
     }
 
     /// Opens a directory that is there to look at it only, so that it may be on a read-only file system. Locks it if
@@ -142,7 +145,7 @@ impl Directory {
             Err(error) => return Err(error),
         };
         lock.as_ref().map_or(Ok(()), hold)?;
-        Ok(Self { path: path.to_owned(), _lock: lock, is_read_only: true })
+        Ok(Self { path: path.to_owned(), lock, is_read_only: true })
     }
 
     fn sync_names(&self) -> io::Result<()> {
@@ -159,6 +162,11 @@ fn hold(lock: &File) -> io::Result<()> {
 }
 
 impl Medium for Directory {
+    fn release(&self) {
+        // Closing the file does it in any case.
+        self.lock.as_ref().map(File::unlock);
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(&self.path)? {

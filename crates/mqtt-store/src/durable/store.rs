@@ -284,6 +284,9 @@ impl Journal for DurableStore {
             thread.join().ok();
         }
         self.loader.close();
+        if matches!(self.way, Way::Thread { .. }) {
+            self.kept.lock().segments.medium().release();
+        }
     }
 }
 
