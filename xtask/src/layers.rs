@@ -95,7 +95,7 @@ const LAYERS: &[Layer] = &[
         name: "embedding-examples",
         ours: &[],
         // As a program has them: what it needs of the other layers comes through these.
-        ours_in_tests: &["mqtt-client", "mqtt-broker"],
+        ours_in_tests: &["mqtt-client", "mqtt-broker", "mqtt-hooks"],
         never: LIBRARY,
     },
     Layer { name: "mqtt-testkit", ours: &["mqtt-codec"], ours_in_tests: &[], never: LIBRARY },

@@ -53,6 +53,7 @@ pub struct Client {
 
 /// As [`Subscription`](crate::Subscription), with calls that block.
 #[derive(Debug)]
+#[must_use = "dropping a subscription ends it"]
 pub struct Subscription {
     subscription: crate::Subscription,
     runtime: Arc<Runtime>,
@@ -119,6 +120,15 @@ impl Client {
     ) -> Result<(Subscription, Vec<ReasonCode>), ClientError> {
         let (subscription, answers) = self.wait(self.client.subscribe(filters, properties))?;
         Ok((Subscription { subscription, runtime: self.runtime.clone() }, answers))
+    }
+
+    /// The messages that the server sends without having been asked by this client.
+    ///
+    /// # Errors
+    /// As [`Client::listen`](crate::Client::listen).
+    pub fn listen(&self, filter: &str) -> Result<Subscription, ClientError> {
+        let subscription = self.wait(self.client.listen(filter))?;
+        Ok(Subscription { subscription, runtime: self.runtime.clone() })
     }
 
     /// Subscribes one filter at one quality of service.

@@ -125,6 +125,18 @@ impl Client {
         answered.await.unwrap_or(Err(ClientError::Closed))
     }
 
+    /// The messages on these topics that the server sends without having been asked by this client: for subscriptions of a
+    /// session that goes on, or that the server or an operator has made for it. Sends nothing, and dropping it unsubscribes
+    /// nothing. Messages that a subscription of this client is named for (MQTT 5) go there only.
+    ///
+    /// # Errors
+    /// The filter is not valid, or the client has ended.
+    pub async fn listen(&self, filter: &str) -> Result<Subscription, ClientError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Command::Listen { filter: filter.to_owned(), answer }).await?;
+        answered.await.unwrap_or(Err(ClientError::Closed))
+    }
+
     /// Subscribes one filter at one quality of service.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub(crate) fn tell<T>(answer: Answer<T>, result: Result<T, ClientError>) {
 pub(crate) enum Command {
     Publish(Outgoing),
     Subscribe(SubscribeRequest),
+    Listen { filter: String, answer: Answer<Subscription> },
     Unsubscribe { filters: Vec<String>, properties: PropertiesBuf, answer: Answer<Vec<ReasonCode>> },
     Reauthenticate { answer: Answer<()> },
     Disconnect { reason: ReasonCode, properties: PropertiesBuf, answer: Answer<()> },

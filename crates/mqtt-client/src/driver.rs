@@ -178,6 +178,9 @@ impl Driver {
                     Some(Command::Unsubscribe { answer, .. }) => {
                         tell(answer, Err(ClientError::SessionLost));
                     }
+                    Some(Command::Listen { filter, answer }) => {
+                        tell(answer, self.subscriptions.listen(filter));
+                    }
                 },
             }
         }

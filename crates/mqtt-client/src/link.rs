@@ -177,6 +177,7 @@ impl Link {
         match command {
             Command::Publish(outgoing) => work.outbound.push(outgoing),
             Command::Subscribe(request) => work.subscriptions.subscribe(&mut self.protocol, request, out),
+            Command::Listen { filter, answer } => tell(answer, work.subscriptions.listen(filter)),
             Command::Unsubscribe { filters, properties, answer } => {
                 work.subscriptions.unsubscribe(&mut self.protocol, &filters, &properties, answer, out);
             }

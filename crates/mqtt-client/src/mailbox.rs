@@ -3,15 +3,17 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use futures_util::Stream;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 
 use crate::Incoming;
 
-/// Messages of one subscription, in the order in which they came.
+/// Messages of one subscription, in the order in which they came: with [`recv`](Self::recv), or as a [`Stream`].
 ///
 /// Dropping it unsubscribes its filters. While it is not read, and full, nothing more is read from the server: it is the
 /// server that waits. Only while an answer of the server is awaited, to a message above QoS 0 or a request, is the
@@ -19,6 +21,7 @@ use crate::Incoming;
 /// subscription: messages above QoS 0 up to the Receive Maximum, and of QoS 0 as many as fit into one subscription; more
 /// of those are dropped and [counted](crate::Client::dropped).
 #[derive(Debug)]
+#[must_use = "dropping a subscription ends it"]
 pub struct Subscription {
     mailbox: Arc<Mailbox>,
 }
@@ -62,6 +65,14 @@ impl Subscription {
             self.mailbox.driver.wake();
         }
         Poll::Ready(next)
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Incoming;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Incoming>> {
+        self.poll_recv(cx)
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_codec::{PropertiesBuf, QoS, Version};
-use mqtt_session::{AliasUse, OurLimits};
+use mqtt_session::{AliasUse, OurLimits, Publication};
 use mqtt_transport::{Connection, Connector, Url, connect};
 
 use crate::Authenticator;
@@ -117,6 +117,13 @@ pub struct Will {
     pub retain: bool,
     /// MQTT 5 properties, Will Delay Interval included.
     pub properties: PropertiesBuf,
+}
+
+impl From<Publication> for Will {
+    fn from(publication: Publication) -> Self {
+        let Publication { topic, payload, qos, retain, properties } = publication;
+        Self { topic, payload, qos, retain, properties }
+    }
 }
 
 /// Growing pauses between attempts to connect, each shortened at random by up to a half, so that many
@@ -255,6 +262,31 @@ impl Options {
     pub fn resume(mut self, expiry_s: u32) -> Self {
         self.clean_start = false;
         self.session_expiry_s = expiry_s;
+        self
+    }
+
+    /// Sets what the server publishes if this client goes without a DISCONNECT.
+    ///
+    /// ```
+    /// use mqtt_client::{Options, Property, Publication, QoS};
+    ///
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// let will = Publication::new("pumps/3/state", "lost").qos(QoS::AtLeastOnce).retain();
+    /// let will = will.property(&Property::WillDelayInterval(30)); // seconds
+    /// let options = Options::new("tcp://127.0.0.1:1883".parse()?).will(will);
+    /// # let _ = options; Ok(()) }
+    /// # run().unwrap();
+    /// ```
+    #[must_use]
+    pub fn will(mut self, will: impl Into<Will>) -> Self {
+        self.will = Some(will.into());
+        self
+    }
+
+    /// Sets the pauses between attempts to connect again; `None` ends the client after a loss.
+    #[must_use]
+    pub fn reconnect(mut self, backoff: impl Into<Option<Backoff>>) -> Self {
+        self.reconnect = backoff.into();
         self
     }
 

@@ -43,6 +43,8 @@ struct Entry {
     filters: Vec<(TopicFilter, SubscriptionOptions)>,
     properties: PropertiesBuf,
     mailbox: Arc<Mailbox>,
+    /// Whether the server is asked for it; if not, it knows by itself what to send.
+    is_asked: bool,
 }
 
 #[derive(Debug)]
@@ -115,7 +117,7 @@ impl Subscriptions {
         };
         let (mailbox, subscription) = Mailbox::new(self.capacity, self.driver.clone());
         let identifier = self.identify(&mut properties);
-        let entry = Entry { identifier, filters, properties, mailbox };
+        let entry = Entry { identifier, filters, properties, mailbox, is_asked: true };
         match entry.send(protocol, out) {
             Ok(id) => {
                 self.claim(&entry);
@@ -125,6 +127,18 @@ impl Subscriptions {
             }
             Err(error) => tell(answer, Err(error)),
         }
+    }
+
+    /// Takes what the server sends without having been asked here.
+    pub(crate) fn listen(&mut self, filter: String) -> Result<Subscription, ClientError> {
+        let filter = TopicFilter::parse(filter.into_boxed_str()).map_err(|_| ClientError::InvalidTopic)?;
+        let (mailbox, subscription) = Mailbox::new(self.capacity, self.driver.clone());
+        let filters = vec![(filter, SubscriptionOptions::default())];
+        let properties = PropertiesBuf::new();
+        let entry = Entry { identifier: None, filters, properties, mailbox, is_asked: false };
+        self.claim(&entry);
+        self.entries.push(entry);
+        Ok(subscription)
     }
 
     /// Gives an entry the messages that waited for it.
@@ -171,7 +185,11 @@ impl Subscriptions {
     pub(crate) fn drop_abandoned(&mut self, protocol: &mut Protocol, out: &mut Vec<u8>) {
         while let Some(position) = self.entries.iter().position(|entry| entry.mailbox.is_abandoned()) {
             let entry = self.entries.swap_remove(position);
-            let still_wanted = |text: &str| self.entries.iter().any(|other| other.has(text));
+            if !entry.is_asked {
+                continue;
+            }
+            let still_wanted =
+                |text: &str| self.entries.iter().any(|other| other.is_asked && other.has(text));
             let gone = entry.filters.iter().map(|(filter, _)| filter.as_str());
             let gone: Vec<&str> = gone.filter(|text| !still_wanted(text)).collect();
             if !gone.is_empty()
@@ -290,7 +308,7 @@ impl Subscriptions {
 
     /// Makes all subscriptions again, for a server that has forgotten them.
     pub(crate) fn renew(&mut self, protocol: &mut Protocol, out: &mut Vec<u8>) {
-        for entry in &self.entries {
+        for entry in self.entries.iter().filter(|entry| entry.is_asked) {
             if let Ok(id) = entry.send(protocol, out) {
                 self.requests.insert(id, Request::Silent);
             }

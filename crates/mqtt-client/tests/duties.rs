@@ -5,6 +5,7 @@ mod scripted;
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use mqtt_client::{
     AliasUse, Authenticator, Client, ClientError, ConnectError, Exchange, Overflow, PropertiesBuf, Property,
     Publication, QoS, ReasonCode, Status, Subscription, SubscriptionOptions, Version,
@@ -210,7 +211,7 @@ async fn a_server_without_subscription_identifiers_is_sent_none() {
         peer.send(raw(0x90).u16(1).properties(&[]).byte(0).finish()).await;
     };
     let (subscription, ()) = tokio::join!(client.subscribe_one("t", QoS::AtMostOnce), subscribe);
-    subscription.expect("granted");
+    drop(subscription.expect("granted"));
 }
 
 /// A task that publishes at QoS 1 between two messages waits for an answer that comes behind messages for itself.
@@ -411,4 +412,24 @@ async fn without_a_method_there_is_nothing_to_prove() {
     let (client, mut peer, _server) = connected(|options| options).await;
     assert_eq!(client.reauthenticate().await, Err(ClientError::NotAuthenticated));
     peer.expect_silence_for(Duration::from_secs(1)).await;
+}
+
+/// What the server was not asked for here: subscriptions that it made itself, or that an earlier process has left.
+#[tokio::test(start_paused = true)]
+async fn a_client_can_listen_without_subscribing() {
+    let (client, mut peer, _server) = connected(|options| options).await;
+    peer.send(publish("news/1").payload("before anybody listened")).await;
+    sleep(Duration::from_millis(1)).await;
+    let mut news = client.listen("news/#").await.expect("a filter");
+    let mut own = subscribed(&client, &mut peer, "#").await;
+    peer.send(publish("news/2").payload("for both")).await;
+    peer.send(identified("news/3", "for the one that is named", 1)).await;
+    assert_eq!(own.recv().await.expect("a message").text(), "for both");
+    assert_eq!(own.recv().await.expect("a message").text(), "for the one that is named");
+    for expected in ["before anybody listened", "for both"] {
+        assert_eq!(news.next().await.expect("it is a stream as well").text(), expected);
+    }
+    drop(news);
+    peer.expect_silence().await; // there is nothing to unsubscribe
+    assert_eq!(client.listen("a#").await.map(drop), Err(ClientError::InvalidTopic));
 }

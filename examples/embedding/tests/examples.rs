@@ -48,3 +48,35 @@ mod tls;
 async fn the_tls_example_works() {
     tls::run().await.expect("it runs to its end");
 }
+
+#[path = "../examples/parked_session.rs"]
+mod parked_session;
+
+#[tokio::test]
+async fn the_parked_session_example_works() {
+    parked_session::run().await.expect("it runs to its end");
+}
+
+#[path = "../examples/ready_made_hooks.rs"]
+mod ready_made_hooks;
+
+#[tokio::test]
+async fn the_example_of_ready_made_hooks_works() {
+    ready_made_hooks::run().await.expect("it runs to its end");
+}
+
+#[path = "../examples/rules_and_delivery.rs"]
+mod rules_and_delivery;
+
+#[tokio::test]
+async fn the_rules_and_delivery_example_works() {
+    rules_and_delivery::run().await.expect("it runs to its end");
+}
+
+#[path = "../examples/service.rs"]
+mod service;
+
+#[tokio::test]
+async fn the_service_example_works() {
+    service::run().await.expect("it runs to its end");
+}

@@ -51,6 +51,7 @@ pub(super) const STEPS: &[(&str, Step, bool)] = &[
     ("tests", tests, false),
     ("doc tests", doc_tests, false),
     ("documentation", documentation, false),
+    ("guide", guide, false),
     ("benches", benches, true),
     ("guests", guests_build, true),
     ("deny", deny, false),
@@ -127,6 +128,17 @@ fn documentation(workspace: &Workspace, _: &Settings) -> Result<Outcome, String>
     let mut command = workspace.cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     process::show(&mut command).map(|shown| Outcome::one(shown.success)).map_err(|error| error.to_string())
+}
+
+/// The guide as a book, where the program that makes it is there. What is in it is checked by `tidy` and the tests.
+fn guide(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    if process::output(std::process::Command::new("mdbook").arg("--version")).is_err() {
+        return Ok(Outcome::skipped("mdbook is not installed"));
+    }
+    let mut build = std::process::Command::new("mdbook");
+    let book = workspace.target.join("guide");
+    build.args(["build", "docs/guide", "--dest-dir"]).arg(book).current_dir(&workspace.root);
+    process::show(&mut build).map(|shown| Outcome::one(shown.success)).map_err(|error| error.to_string())
 }
 
 /// Every bench runs once, with inputs as small as it offers.

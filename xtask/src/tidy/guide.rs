@@ -25,10 +25,37 @@ pub(super) fn problems(paths: &[String], files: &[SourceFile]) -> Vec<Problem> {
             problems.push(Problem::new(&chapter.path, 0, "SUMMARY.md does not list this chapter"));
         }
     }
+    problems.extend(chapters.iter().flat_map(|chapter| untested(chapter, files)));
     let told = |example: &str| chapters.iter().any(|chapter| chapter.text.contains(example));
     let untold = paths.iter().filter(|path| is_example(path) && !told(path));
     problems.extend(untold.map(|path| Problem::new(path, 0, "no chapter of the guide shows this example")));
     problems
+}
+
+/// Rust in the guide is what was compiled and run: each block is a file that a test includes, or a guest that CI builds.
+fn untested(chapter: &SourceFile, files: &[SourceFile]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let lines: Vec<&str> = chapter.text.lines().collect();
+    for (at, _) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("```rust")) {
+        let body = lines.get(at + 1).copied().unwrap_or_default();
+        let included = targets(body).first().map(|target| normalized(&Path::new(FOLDER).join(target)));
+        let is_whole = lines.get(at + 2) == Some(&"```");
+        let runs = included.is_some_and(|path| is_run(&path, files));
+        if !(is_whole && runs) {
+            problems.push(Problem::new(&chapter.path, at + 1, "Rust that no test compiles and runs"));
+        }
+    }
+    problems
+}
+
+fn is_run(path: &Path, files: &[SourceFile]) -> bool {
+    let text = path.to_string_lossy();
+    let (Some(name), Some(folder)) = (path.file_name(), path.parent().and_then(Path::parent)) else {
+        return false;
+    };
+    let mention = format!("/examples/{}\"]", name.to_string_lossy());
+    let is_test = |file: &SourceFile| Path::new(&file.path).starts_with(folder.join("tests"));
+    text.contains("/guests/") || files.iter().any(|file| is_test(file) && file.text.contains(&mention))
 }
 
 /// Examples of the libraries that the guide is about.
@@ -145,6 +172,28 @@ mod tests {
         check("[a](a.md) ![x](images/x.svg) [o](OTHER.md)", "\"/OTHER.html\" = \"a.html\"", 0);
         check("[a](a.md) ![x](images/x.svg) [o](OTHER.md)", "", 1);
         check("![y](images/y.svg)", "", 1);
+    }
+
+    #[test]
+    fn rust_that_nothing_runs_is_reported() {
+        let check = |block: &str, expected: usize| {
+            let files = [
+                file(SUMMARY, "[A](a.md)"),
+                file("docs/guide/src/a.md", &format!("```rust,ignore\n{block}\n```\n")),
+                file(
+                    "crates/mqtt-codec/tests/examples.rs",
+                    "#[path = \"../examples/dissect.rs\"]\nmod dissect;",
+                ),
+            ];
+            let paths =
+                [SUMMARY, "docs/guide/src/a.md", "crates/mqtt-codec/examples/dissect.rs", "a/guests/b.rs"];
+            let found = problems(&paths.map(str::to_owned), &files);
+            assert_eq!(found.len(), expected, "{block} {found:?}");
+        };
+        check("{{#include ../../../crates/mqtt-codec/examples/dissect.rs}}", 0);
+        check("{{#include ../../../a/guests/b.rs}}", 0);
+        check("fn main() {}", 1);
+        check("{{#include ../../../crates/mqtt-codec/examples/dissect.rs}}\nfn more() {}", 1);
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(crate) struct Mailbox {
 
 /// The messages of one local subscription: with [`recv`](Self::recv), or as a [`Stream`]. Ends the subscription when
 /// dropped; what still waits then goes to another member of its shared subscription or is counted as dropped.
+#[must_use = "dropping a subscription ends it"]
 pub struct Subscription {
     shared: Arc<Shared>,
     mailbox: Arc<Mailbox>,
