@@ -6,6 +6,21 @@ use hashbrown::HashMap;
 use std::hash::Hash;
 
 /// Failed logins by user, or by address. Holds a stated number of entries at most.
+///
+/// ```
+/// use std::time::Instant;
+/// use mqtt_access::backoff::{Backoff, BackoffLimits};
+///
+/// let (mut backoff, now) = (Backoff::new(BackoffLimits { free: 2, ..BackoffLimits::default() }), Instant::now());
+/// for _ in 0..2 {
+///     backoff.failed(&"anna", now);
+/// }
+/// assert!(!backoff.must_wait(&"anna", now), "these were free");
+/// backoff.failed(&"anna", now);
+/// assert!(backoff.must_wait(&"anna", now) && !backoff.must_wait(&"bert", now));
+/// backoff.succeeded(&"anna");
+/// assert!(!backoff.must_wait(&"anna", now));
+/// ```
 #[derive(Debug)]
 pub struct Backoff<K> {
     limits: BackoffLimits,

@@ -27,6 +27,15 @@ pub enum Banned {
 }
 
 /// One ban.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use mqtt_access::bans::{Ban, Banned};
+///
+/// let now = Instant::now();
+/// let ban = Ban::of(Banned::User("mallory".into())).until(now + Duration::from_secs(60)).because("guesses");
+/// assert_eq!(ban.time_left(now), Some(Duration::from_secs(60)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ban {
     /// Whom it is about.
@@ -52,6 +61,18 @@ pub enum Origin {
 }
 
 /// All bans. Clones are handles to the same ones. Nothing of them is stored.
+///
+/// ```
+/// use std::time::Instant;
+/// use mqtt_access::bans::{Ban, Banned, Bans};
+///
+/// let (bans, now) = (Bans::default(), Instant::now());
+/// let network = "203.0.113.0/24".parse().expect("a network");
+/// bans.add(Ban::of(Banned::Network(network)), now).expect("there is room");
+/// assert!(bans.shut_out("203.0.113.7".parse().expect("an address"), now));
+/// assert!(bans.lift(&Banned::Network(network)));
+/// assert!(bans.is_empty());
+/// ```
 #[derive(Clone, Debug)]
 pub struct Bans(Arc<RwLock<Table>>);
 

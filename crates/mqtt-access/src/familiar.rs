@@ -6,6 +6,16 @@ use std::time::{Duration, Instant};
 use hashbrown::HashMap;
 
 /// Remembers successes for a time. Holds a stated number of entries at most; the oldest make room.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use mqtt_access::familiar::Familiar;
+///
+/// let (mut familiar, now) = (Familiar::new(Duration::from_secs(60), 1_000), Instant::now());
+/// familiar.succeeded("anna at home", now);
+/// assert!(familiar.knows(&"anna at home", now));
+/// assert!(!familiar.knows(&"anna at home", now + Duration::from_secs(61)));
+/// ```
 #[derive(Debug)]
 pub struct Familiar<K> {
     memory: Duration,

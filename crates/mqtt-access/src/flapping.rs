@@ -16,6 +16,16 @@ pub struct FlappingLimits {
 
 /// Counts connects by client identifier, for a stated number of them. Keeps keyed hashes of the identifiers, so that long ones
 /// take no more than short ones.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use mqtt_access::flapping::{Flapping, FlappingLimits};
+///
+/// let limits = FlappingLimits { connects_max: 2, window: Duration::from_secs(10) };
+/// let (mut flapping, now) = (Flapping::new(limits), Instant::now());
+/// assert!(![0, 1].iter().any(|second| flapping.connects("c", now + Duration::from_secs(*second))));
+/// assert!(flapping.connects("c", now + Duration::from_secs(2)), "the third within ten seconds");
+/// ```
 #[derive(Debug)]
 pub struct Flapping {
     limits: FlappingLimits,

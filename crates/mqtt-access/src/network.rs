@@ -7,6 +7,15 @@ use std::net::{IpAddr, Ipv6Addr};
 /// A network such as `10.0.0.0/8` or `2001:db8::/32`, or a single address.
 ///
 /// IPv4 addresses that come mapped into IPv6 (`::ffff:10.0.0.1`), as they do from sockets that serve both, count as IPv4.
+///
+/// ```
+/// use mqtt_access::Network;
+///
+/// let house: Network = "192.0.2.0/24".parse()?;
+/// assert!(house.contains("192.0.2.7".parse().expect("an address")));
+/// assert!("192.0.0.0/16".parse::<Network>()?.covers(&house));
+/// # Ok::<(), mqtt_access::NetworkError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Network {
     address: IpAddr,

@@ -25,6 +25,14 @@ pub enum Mechanism {
 }
 
 /// What a server keeps of a password: enough to check a proof, not enough to make one.
+///
+/// ```
+/// use mqtt_access::scram::{Mechanism, Verifier};
+///
+/// let verifier = Verifier::new(Mechanism::Sha256, b"a secret").expect("random numbers");
+/// let again = Verifier::parse(&verifier.to_text()).expect("what was written");
+/// assert!(again.verify(b"a secret") && !again.verify(b"guessed"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Verifier {
     mechanism: Mechanism,

@@ -42,6 +42,13 @@ impl Default for ClientOptions {
 }
 
 /// What to ask.
+///
+/// ```
+/// use mqtt_http::Request;
+///
+/// let request = Request::post("application/json", r#"{"lamp":"on"}"#).header("authorization", "Bearer 7");
+/// # let _ = request;
+/// ```
 pub struct Request {
     method: Method,
     query: Option<String>,
@@ -62,6 +69,16 @@ pub struct Response {
 }
 
 /// Asks one service. Clones share its connections.
+///
+/// ```no_run
+/// use mqtt_http::{Client, ClientOptions, HttpUrl, Request};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(&HttpUrl::parse("http://127.0.0.1:8080/login")?, &ClientOptions::default())?;
+/// let response = client.send(Request::get().query("user=anna".into())).await?;
+/// assert!(response.is_success(), "{}", response.status);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     url: HttpUrl,

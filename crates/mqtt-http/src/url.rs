@@ -6,6 +6,15 @@ use hyper::Uri;
 use mqtt_transport::{Scheme, Url};
 
 /// `http://HOST[:PORT]/PATH[?QUERY]` or `https://...`. Shown without its query, which may hold a secret.
+///
+/// ```
+/// use mqtt_http::HttpUrl;
+///
+/// let url = HttpUrl::parse("https://users.example.org/login")?;
+/// assert!(url.is_encrypted());
+/// assert!(HttpUrl::parse("ftp://users.example.org").is_err());
+/// # Ok::<(), mqtt_http::HttpUrlError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct HttpUrl {
     uri: Uri,

@@ -29,6 +29,16 @@ impl Default for Bounds {
 }
 
 /// A member within bounds. Whatever it cannot answer in time is refused.
+///
+/// ```
+/// use std::time::Duration;
+/// use mqtt_access::login::Authenticator as _;
+/// use mqtt_login::{Anonymous, Bounded, Bounds};
+///
+/// let bounds = Bounds { deadline: Duration::from_secs(1), ..Bounds::default() };
+/// let member = Bounded::new(Anonymous { names_are_checked: false }, bounds);
+/// assert_eq!(member.name(), "anonymous");
+/// ```
 pub struct Bounded<A> {
     inner: A,
     turns: Turns,

@@ -9,6 +9,19 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 /// Checks passwords for all members that have hashes, and remembers for a short time which ones were right.
+///
+/// ```
+/// use mqtt_access::password::PasswordHash;
+/// use mqtt_login::{Checker, CheckerBounds};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let checker = Checker::new(CheckerBounds::default()).expect("random numbers");
+/// let hash = PasswordHash::new(b"a secret").expect("random numbers");
+/// assert_eq!(checker.verify(&hash, b"a secret").await, Ok(true));
+/// assert_eq!(checker.verify(&hash, b"guessed").await, Ok(false));
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Checker {
     cache: Mutex<Cache>,

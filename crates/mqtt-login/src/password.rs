@@ -9,6 +9,19 @@ use mqtt_codec::ReasonCode;
 use crate::Checker;
 
 /// Admits users with their password. Users that it does not have are left to others, after the time that a check takes.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_access::password::{PasswordFile, PasswordHash, Users, set_line};
+/// use mqtt_login::{Checker, CheckerBounds, Passwords};
+///
+/// let hash = PasswordHash::new(b"a secret").expect("random numbers");
+/// let text = set_line("", "anna", &hash).expect("a name");
+/// let users = Arc::new(Users::new(vec![PasswordFile::parse(&text).expect("one line")]));
+/// let checker = Arc::new(Checker::new(CheckerBounds::default()).expect("random numbers"));
+/// let passwords = Passwords::new(users, checker);
+/// # let _ = passwords;
+/// ```
 #[derive(Clone, Debug)]
 pub struct Passwords {
     users: Arc<Users>,

@@ -11,6 +11,17 @@ use mqtt_topic::TopicName;
 ///
 /// Immutable. Made with one allocation, and cloning it only counts a reference, so a fan-out to any
 /// number of receivers copies nothing.
+///
+/// ```
+/// use mqtt_codec::Properties;
+/// use mqtt_session::{Message, NO_PUBLISHER};
+/// use mqtt_topic::TopicName;
+///
+/// let topic = TopicName::parse("a/b")?;
+/// let message = Message::new(topic, Properties::EMPTY, b"payload", NO_PUBLISHER, None);
+/// assert_eq!((message.topic(), message.payload()), ("a/b", &b"payload"[..]));
+/// # Ok::<(), mqtt_topic::TopicError>(())
+/// ```
 #[derive(Clone)]
 pub struct Message {
     /// Topic, then the forwarded property block, then the payload.

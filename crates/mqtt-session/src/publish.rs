@@ -8,6 +8,19 @@ use mqtt_topic::TopicName;
 use crate::message::{Message, all_forwarded, expiry, forwarded};
 
 /// A message from the peer. Borrows the frame it came in, or the alias table for its topic.
+///
+/// ```
+/// use std::time::Instant;
+/// use mqtt_codec::{Properties, QoS};
+/// use mqtt_session::InboundPublish;
+/// use mqtt_topic::TopicName;
+///
+/// let topic = TopicName::parse("a/b")?;
+/// let (qos, properties) = (QoS::AtLeastOnce, Properties::EMPTY);
+/// let publish = InboundPublish::without_packet(topic, qos, false, b"payload", properties, Instant::now());
+/// assert_eq!((publish.topic.as_str(), publish.packet_id()), ("a/b", None));
+/// # Ok::<(), mqtt_topic::TopicError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct InboundPublish<'a> {
     /// Where it was published; an alias is resolved already.

@@ -6,6 +6,14 @@ use mqtt_codec::QoS;
 
 /// A set of kinds of messages: each quality of service, with and without the RETAIN flag. Small, so that one decision
 /// per topic answers for every message.
+///
+/// ```
+/// use mqtt_codec::QoS;
+/// use mqtt_session::Rights;
+///
+/// let rights = Rights::of(QoS::AtMostOnce, false).or(Rights::of(QoS::AtLeastOnce, false));
+/// assert!(rights.allow(QoS::AtLeastOnce, false) && !rights.allow(QoS::AtLeastOnce, true));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Rights(u8);
 

@@ -4,11 +4,14 @@ use super::Problem;
 use crate::workspace::SourceFile;
 
 /// The crates that are used by programs of other people and are complete in this.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 11] = [
+    "mqtt-access",
     "mqtt-broker",
     "mqtt-client",
     "mqtt-codec",
     "mqtt-hooks",
+    "mqtt-http",
+    "mqtt-login",
     "mqtt-plugin",
     "mqtt-store",
     "mqtt-topic",

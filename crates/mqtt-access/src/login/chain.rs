@@ -9,6 +9,26 @@ use super::{Applicant, Authenticator, Decision, Grant};
 
 /// Members that are asked one after the other. The first one that allows or denies decides; at the end of the chain the
 /// answer is no.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_access::login::{Answer, Applicant, Authenticator, Chain, Decision, Grant};
+///
+/// #[derive(Debug)]
+/// struct Everybody;
+///
+/// impl Authenticator for Everybody {
+///     fn name(&self) -> &str {
+///         "everybody"
+///     }
+///     fn decide<'a>(&'a self, applicant: &'a Applicant<'a>) -> Answer<'a> {
+///         Box::pin(async move { Decision::Allow(Grant::named(applicant.username)) })
+///     }
+/// }
+///
+/// let chain = Chain::new(vec![Arc::new(Everybody)]);
+/// assert!(chain.member("everybody").is_some() && chain.member("nobody").is_none());
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
     members: Vec<Arc<dyn Authenticator>>,

@@ -8,6 +8,13 @@ use std::time::Instant;
 use crate::acl::Policy;
 
 /// Under what conditions a client is admitted.
+///
+/// ```
+/// use mqtt_access::login::Grant;
+///
+/// let grant = Grant { is_superuser: true, ..Grant::named(Some("olga")) };
+/// assert_eq!(grant.username.as_deref(), Some("olga"));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Grant {
     /// The user name it has from now on; `None` for an anonymous client.
@@ -33,6 +40,17 @@ impl Grant {
 }
 
 /// Anything that a member remembers of a login. Never shown.
+///
+/// ```
+/// use mqtt_access::login::{Grant, Proof};
+///
+/// /// The key that a token was signed with.
+/// struct Key(u32);
+///
+/// let grant = Grant { proof: Some(Proof::new(Key(7))), ..Grant::named(Some("anna")) };
+/// let key = grant.proof.as_ref().and_then(|proof| proof.get::<Key>());
+/// assert!(key.is_some_and(|key| key.0 == 7));
+/// ```
 #[derive(Clone)]
 pub struct Proof(Arc<dyn Any + Send + Sync>);
 

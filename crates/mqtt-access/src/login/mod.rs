@@ -98,6 +98,30 @@ pub enum Decision {
 pub type Answer<'a> = Pin<Box<dyn Future<Output = Decision> + Send + 'a>>;
 
 /// One member of a chain.
+///
+/// ```
+/// use mqtt_access::login::{Answer, Applicant, Authenticator, Decision, Grant};
+/// use mqtt_codec::ReasonCode;
+///
+/// /// Admits devices whose client identifier begins with their user name.
+/// #[derive(Debug)]
+/// struct Devices;
+///
+/// impl Authenticator for Devices {
+///     fn name(&self) -> &str {
+///         "devices"
+///     }
+///     fn decide<'a>(&'a self, applicant: &'a Applicant<'a>) -> Answer<'a> {
+///         let decision = match applicant.username {
+///             Some(name) if applicant.client_id.starts_with(name) => Decision::Allow(Grant::named(Some(name))),
+///             Some(_) => Decision::Deny(ReasonCode::BadUserNameOrPassword),
+///             None => Decision::Pass,
+///         };
+///         Box::pin(async move { decision })
+///     }
+/// }
+/// # let _ = Devices;
+/// ```
 pub trait Authenticator: fmt::Debug + Send + Sync + 'static {
     /// What the configuration calls it.
     fn name(&self) -> &str;

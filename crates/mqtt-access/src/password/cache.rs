@@ -9,6 +9,18 @@ use super::PasswordHash;
 use crate::scram::Mechanism;
 
 /// Remembers for a short time that a password was right. Keeps a keyed digest, never the password.
+///
+/// ```
+/// use std::time::Instant;
+/// use mqtt_access::password::{CACHE_TIME, Cache, PasswordHash};
+///
+/// let hash = PasswordHash::new(b"a secret").expect("random numbers");
+/// let (mut cache, now) = (Cache::new().expect("random numbers"), Instant::now());
+/// let digest = cache.digest("anna", &hash, b"a secret");
+/// assert!(!cache.knows(&digest, now), "it has to be checked, which is slow");
+/// cache.remember(digest.clone(), now);
+/// assert!(cache.knows(&digest, now) && !cache.knows(&digest, now + 2 * CACHE_TIME));
+/// ```
 pub struct Cache {
     secret: [u8; 32],
     right_until: HashMap<Box<[u8]>, Instant>,

@@ -7,6 +7,16 @@ use hashbrown::HashMap;
 use super::{HashError, PasswordHash};
 
 /// The users of one or more files, by name. Names are compared byte by byte.
+///
+/// ```
+/// use mqtt_access::password::{PasswordFile, PasswordHash, set_line};
+///
+/// let hash = PasswordHash::new(b"a secret").expect("random numbers");
+/// let text = set_line("", "anna", &hash).expect("a name");
+/// let file = PasswordFile::parse(&text).expect("a file of one line");
+/// let user = file.user("anna").expect("she is there");
+/// assert!(user.hash.verify(b"a secret") && !user.hash.verify(b"guessed"));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct PasswordFile {
     users: HashMap<Box<str>, User>,

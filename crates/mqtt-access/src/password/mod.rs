@@ -19,6 +19,14 @@ pub(crate) use text::{base64, base64_unpadded, from_base64};
 pub use users::Users;
 
 /// What is kept of one password. Its text never appears in `Debug` output.
+///
+/// ```
+/// use mqtt_access::password::PasswordHash;
+///
+/// let hash = PasswordHash::new(b"a secret").expect("random numbers");
+/// let again = PasswordHash::parse(&hash.to_text()).expect("what was written");
+/// assert!(again.verify(b"a secret") && again.is_slow());
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash {
     kind: Kind,

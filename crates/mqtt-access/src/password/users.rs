@@ -9,6 +9,13 @@ use crate::scram::{Mechanism, Verifier};
 const NOBODIES_MAX: usize = 256;
 
 /// Users of the configuration and of all files; the first one of a name counts.
+///
+/// ```
+/// use mqtt_access::password::{PasswordFile, Users};
+///
+/// let users = Users::new(vec![PasswordFile::default()]);
+/// assert!(users.is_empty() && users.hash("anna").is_none());
+/// ```
 #[derive(Debug, Default)]
 pub struct Users {
     parts: Vec<PasswordFile>,

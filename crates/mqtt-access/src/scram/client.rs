@@ -9,6 +9,15 @@ use crate::password::{base64, from_base64};
 
 /// One exchange in which the client proves that it knows a password, and the server that it knows the client. It has
 /// three steps: [`first`](Self::first), [`answer`](Self::answer), [`verify`](Self::verify).
+///
+/// ```
+/// use mqtt_access::scram::{ClientExchange, Mechanism};
+///
+/// let mut exchange = ClientExchange::new(Mechanism::Sha256, "anna", b"a secret");
+/// let first = exchange.first().expect("random numbers");
+/// assert!(first.starts_with(b"n,,n=anna,r="));
+/// assert_eq!(exchange.answer(b"no challenge"), None);
+/// ```
 pub struct ClientExchange {
     mechanism: Mechanism,
     username: String,

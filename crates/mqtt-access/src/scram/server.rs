@@ -9,6 +9,24 @@ use super::{ITERATIONS_DEFAULT, Mechanism, Verifier};
 use crate::password::{base64, from_base64};
 
 /// Where verifiers come from.
+///
+/// ```
+/// use mqtt_access::scram::{Mechanism, Users, Verifier};
+///
+/// struct Anna(Verifier);
+///
+/// impl Users for Anna {
+///     fn verifier(&self, _: Mechanism, username: &str) -> Option<Verifier> {
+///         (username == "anna").then(|| self.0.clone())
+///     }
+///     fn secret(&self) -> &[u8] {
+///         b"so that nobody learns who exists"
+///     }
+/// }
+///
+/// let users = Anna(Verifier::new(Mechanism::Sha256, b"a secret").expect("random numbers"));
+/// assert!(users.verifier(Mechanism::Sha256, "bert").is_none());
+/// ```
 pub trait Users: Send + Sync {
     /// The verifier of a user for this mechanism.
     fn verifier(&self, mechanism: Mechanism, username: &str) -> Option<Verifier>;
@@ -19,6 +37,31 @@ pub trait Users: Send + Sync {
 }
 
 /// One exchange. It has two steps; the second one ends it.
+///
+/// ```
+/// use mqtt_access::scram::{ClientExchange, Mechanism, Outcome, ServerExchange, Users, Verifier};
+///
+/// # struct Anna(Verifier);
+/// #
+/// # impl Users for Anna {
+/// #     fn verifier(&self, _: Mechanism, username: &str) -> Option<Verifier> {
+/// #         (username == "anna").then(|| self.0.clone())
+/// #     }
+/// #     fn secret(&self) -> &[u8] {
+/// #         b"so that nobody learns who exists"
+/// #     }
+/// # }
+/// #
+/// let mechanism = Mechanism::Sha256;
+/// let users = Anna(Verifier::new(mechanism, b"a secret").expect("random numbers"));
+/// let mut client = ClientExchange::new(mechanism, "anna", b"a secret");
+/// let mut server = ServerExchange::new(mechanism);
+/// let first = client.first().expect("random numbers");
+/// let Outcome::Challenge(challenge) = server.step(&first, &users) else { panic!("it begins") };
+/// let answer = client.answer(&challenge).expect("it is one");
+/// let Outcome::Proved { username, message } = server.step(&answer, &users) else { panic!("it is right") };
+/// assert!(username == "anna" && client.verify(&message));
+/// ```
 pub struct ServerExchange {
     mechanism: Mechanism,
     state: State,

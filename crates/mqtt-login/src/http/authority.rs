@@ -35,6 +35,18 @@ pub struct TopicQuestion<'a> {
 }
 
 /// Asks a service about topics. Whatever is not a clear answer allows nothing.
+///
+/// ```
+/// use mqtt_http::{Client, ClientOptions, HttpUrl};
+/// use mqtt_login::Bounds;
+/// use mqtt_login::http::{CallbackSettings, HttpAuthority};
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(&HttpUrl::parse("http://127.0.0.1:8080/topics")?, &ClientOptions::default())?;
+/// let authority = HttpAuthority::new(client, CallbackSettings::default(), Bounds::default())?;
+/// # let _ = authority; Ok(()) }
+/// # run().unwrap();
+/// ```
 pub struct HttpAuthority {
     client: Client,
     settings: CallbackSettings,

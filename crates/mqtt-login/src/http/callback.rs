@@ -59,6 +59,17 @@ impl core::fmt::Debug for CallbackSettings {
 }
 
 /// Asks a service about each client that shows something. Whatever is not a clear answer admits nobody.
+///
+/// ```
+/// use mqtt_http::{Client, ClientOptions, HttpUrl};
+/// use mqtt_login::http::{CallbackSettings, HttpCallback};
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::new(&HttpUrl::parse("http://127.0.0.1:8080/login")?, &ClientOptions::default())?;
+/// let callback = HttpCallback::new(client, CallbackSettings::default())?;
+/// # let _ = callback; Ok(()) }
+/// # run().unwrap();
+/// ```
 #[derive(Debug)]
 pub struct HttpCallback {
     client: Client,

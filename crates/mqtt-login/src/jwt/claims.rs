@@ -48,6 +48,15 @@ impl Default for Checks {
 }
 
 /// The claims of a token whose signature is right.
+///
+/// ```
+/// use mqtt_login::jwt::{Checks, Claims};
+///
+/// let claims = serde_json::json!({"sub": "anna"});
+/// let claims = Claims::new(claims.as_object().expect("an object").clone());
+/// let checks = Checks { username_claim: "sub".into(), ..Checks::default() };
+/// assert_eq!(claims.username(&checks), Some("anna"));
+/// ```
 #[derive(Debug)]
 pub struct Claims(Map<String, Value>);
 

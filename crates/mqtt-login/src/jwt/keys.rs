@@ -12,6 +12,14 @@ use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 /// Keys, of which any may have signed a token.
+///
+/// ```
+/// use mqtt_login::jwt::KeySet;
+///
+/// let keys = KeySet::secret(&[7; 32])?;
+/// assert_eq!(keys.and(KeySet::secret(&[8; 64])?).len(), 2);
+/// # Ok::<(), mqtt_login::jwt::KeyError>(())
+/// ```
 #[derive(Clone, Default)]
 pub struct KeySet {
     keys: Vec<Key>,

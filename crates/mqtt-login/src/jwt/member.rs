@@ -38,6 +38,17 @@ pub enum TokenField {
 }
 
 /// Admits clients with a token. What does not look like a token is left to others; a token that is not good is refused.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_access::login::Chain;
+/// use mqtt_login::jwt::{Jwt, KeySet, TokenSettings};
+///
+/// let jwt = Jwt::new(KeySet::secret(&[7; 32])?, TokenSettings::default());
+/// let chain = Chain::new(vec![Arc::new(jwt)]);
+/// assert!(chain.member("jwt").is_some());
+/// # Ok::<(), mqtt_login::jwt::KeyError>(())
+/// ```
 #[derive(Debug)]
 pub struct Jwt {
     keys: KeySet,

@@ -26,6 +26,34 @@ pub use found::{Found, ROWS_MAX};
 pub use template::Who;
 
 /// A database that knows users.
+///
+/// ```
+/// use mqtt_access::acl::Policy;
+/// use mqtt_access::password::PasswordHash;
+/// use mqtt_login::lookup::{Found, Looked, Source, Who};
+///
+/// /// A table in memory, in the place of a database.
+/// #[derive(Debug)]
+/// struct Table(Vec<(String, String)>);
+///
+/// impl Source for Table {
+///     fn name(&self) -> &'static str {
+///         "table"
+///     }
+///     fn user<'a>(&'a self, who: Who<'a>) -> Looked<'a, Option<Found>> {
+///         let row = self.0.iter().find(|(name, _)| name == who.username);
+///         let found = row.map(|(_, hash)| {
+///             let hash = PasswordHash::parse(hash).map_err(|error| error.to_string())?;
+///             Ok(Found { hash, is_superuser: false })
+///         });
+///         Box::pin(async move { found.transpose() })
+///     }
+///     fn rules<'a>(&'a self, _: Who<'a>) -> Looked<'a, Option<Policy>> {
+///         Box::pin(async { Ok(None) })
+///     }
+/// }
+/// # let _ = Table(Vec::new());
+/// ```
 pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// What the configuration calls it.
     fn name(&self) -> &'static str;
@@ -42,6 +70,40 @@ pub type Looked<'a, T> = std::pin::Pin<Box<dyn Future<Output = Result<T, String>
 
 /// Admits users that a database knows, with their password, and asks it for their rules. The bounds are those of its
 /// questions; password checks have their own.
+///
+/// ```
+/// use std::sync::Arc;
+/// use std::time::Duration;
+/// use mqtt_access::acl::Policy;
+/// use mqtt_access::password::PasswordHash;
+/// use mqtt_login::lookup::{Found, Looked, Lookup, Source, Who};
+/// use mqtt_login::{Bounds, Checker, CheckerBounds};
+/// #
+/// # /// A table in memory, in the place of a database.
+/// # #[derive(Debug)]
+/// # struct Table(Vec<(String, String)>);
+/// #
+/// # impl Source for Table {
+/// #     fn name(&self) -> &'static str {
+/// #         "table"
+/// #     }
+/// #     fn user<'a>(&'a self, who: Who<'a>) -> Looked<'a, Option<Found>> {
+/// #         let row = self.0.iter().find(|(name, _)| name == who.username);
+/// #         let found = row.map(|(_, hash)| {
+/// #             let hash = PasswordHash::parse(hash).map_err(|error| error.to_string())?;
+/// #             Ok(Found { hash, is_superuser: false })
+/// #         });
+/// #         Box::pin(async move { found.transpose() })
+/// #     }
+/// #     fn rules<'a>(&'a self, _: Who<'a>) -> Looked<'a, Option<Policy>> {
+/// #         Box::pin(async { Ok(None) })
+/// #     }
+/// # }
+/// let checker = Arc::new(Checker::new(CheckerBounds::default()).expect("random numbers"));
+/// let source = Arc::new(Table(Vec::new()));
+/// let lookup = Lookup::new(source, checker, Bounds::default(), Duration::from_secs(60)).expect("random numbers");
+/// # let _ = lookup;
+/// ```
 pub struct Lookup {
     source: Arc<dyn Source>,
     checker: Arc<Checker>,

@@ -36,6 +36,23 @@ pub struct PostgresOptions {
 }
 
 /// PostgreSQL as a source of users. Connects when it is asked, and again whenever a connection is lost.
+///
+/// ```
+/// use std::time::Duration;
+/// use mqtt_login::lookup::postgres::{Postgres, PostgresOptions};
+///
+/// let options = PostgresOptions {
+///     url: "postgres://broker@127.0.0.1/users".into(),
+///     authorities: None,
+///     user: "SELECT password_hash, is_superuser FROM users WHERE username = ${username}".into(),
+///     rules: None,
+///     connections_max: 4,
+///     timeout: Duration::from_secs(5),
+/// };
+/// let postgres = Postgres::new(&options)?; // it connects when it is asked first
+/// # let _ = postgres;
+/// # Ok::<(), String>(())
+/// ```
 pub struct Postgres {
     pool: Pool,
     user: Query,

@@ -29,6 +29,22 @@ pub struct RedisOptions {
 }
 
 /// Redis as a source of users. Connects when it is asked first, and again whenever the connection is lost.
+///
+/// ```
+/// use std::time::Duration;
+/// use mqtt_login::lookup::redis::{Redis, RedisOptions};
+///
+/// let options = RedisOptions {
+///     url: "redis://127.0.0.1/0".into(),
+///     authorities: None,
+///     user: "HMGET mqtt_user:${username} password_hash is_superuser".into(),
+///     rules: Some("HGETALL mqtt_acl:${username}".into()),
+///     timeout: Duration::from_secs(5),
+/// };
+/// let redis = Redis::new(&options)?; // it connects when it is asked first
+/// # let _ = redis;
+/// # Ok::<(), String>(())
+/// ```
 pub struct Redis {
     client: Client,
     config: ConnectionManagerConfig,
