@@ -99,7 +99,7 @@ async fn subscriptions_are_refused_and_changed() {
         ReasonCode::NotAuthorized,
         ReasonCode::GRANTED_QOS_0,
         ReasonCode::GrantedQoS1,
-        ReasonCode::TopicFilterInvalid,
+        ReasonCode::ImplementationSpecificError,
         ReasonCode::GrantedQoS1,
     ];
     assert_eq!(granted, expected);
