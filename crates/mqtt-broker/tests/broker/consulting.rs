@@ -226,7 +226,7 @@ async fn a_will_is_asked_about_when_its_client_connects() {
 async fn clients_inside_the_program_are_asked_about_unless_they_are_privileged() {
     let (house, elsewhere) = house().await;
     let local = house.broker.local_as(LocalOptions::new("inside").unprivileged());
-    local.subscribe("slow/#").await.expect("it is allowed");
+    drop(local.subscribe("slow/#").await.expect("it is allowed"));
     local.publish(Publication::new("slow/1", "x")).await.expect("it is allowed");
     let refused = local.publish(Publication::new("no", "x")).await;
     assert!(matches!(refused, Err(LocalError::Refused(ReasonCode::NotAuthorized))), "{refused:?}");
