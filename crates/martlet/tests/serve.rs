@@ -215,3 +215,16 @@ fn log_lines_are_text_on_request() {
     child.kill().expect("it runs");
     child.wait().expect("it ends");
 }
+
+#[cfg(not(feature = "plugins"))]
+#[test]
+fn a_program_without_plug_ins_refuses_them_with_their_place_whether_it_serves_or_checks() {
+    let file = Scratch::with("plugins.toml", "[plugins]\nfiles = [\"rooms.wasm\"]\n");
+    for (arguments, code) in [(&["serve", "--config"][..], 2), (&["check-config"], 1)] {
+        let output = martlet(arguments).arg(file.path()).output().expect("it runs");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let told = stderr(&output);
+        let place = format!("{}:2:", file.path());
+        assert!(told.contains(&place) && told.contains("--features plugins"), "{told}");
+    }
+}

@@ -51,6 +51,7 @@ pub(super) const STEPS: &[(&str, Step, bool)] = &[
     ("tests", tests, false),
     ("doc tests", doc_tests, false),
     ("documentation", documentation, false),
+    ("packages", packages, true),
     ("guide", guide, false),
     ("benches", benches, true),
     ("guests", guests_build, true),
@@ -125,9 +126,17 @@ fn counted(shown: Shown) -> Outcome {
 }
 
 fn documentation(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
-    let mut command = workspace.cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+    let mut command = workspace.cargo(&["doc", "--workspace", "--no-deps", "--all-features", "--locked"]);
     command.env("RUSTDOCFLAGS", "-D warnings");
     process::show(&mut command).map(|shown| Outcome::one(shown.success)).map_err(|error| error.to_string())
+}
+
+/// What would be published holds all that it needs. Nothing is built or sent: the other steps have built it.
+fn packages(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
+    let others = ["benches", "embedding-examples", "xtask"].map(|name| ["--exclude", name]).concat();
+    let words =
+        [&["package", "--workspace", "--no-verify", "--allow-dirty", "--locked"][..], &others].concat();
+    cargo(workspace, &words).map(|shown| Outcome::one(shown.success))
 }
 
 /// The guide as a book, where the program that makes it is there. What is in it is checked by `tidy` and the tests.

@@ -12,6 +12,7 @@ pub(super) fn problems(files: &[SourceFile]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for manifest in manifests {
         check_manifest(manifest, &mut problems);
+        check_description(manifest, &mut problems);
         check_readme(manifest, files, &mut problems);
     }
     problems
@@ -38,6 +39,23 @@ fn check_manifest(manifest: &SourceFile, problems: &mut Vec<Problem>) {
     }
 }
 
+/// What a registry shows of a crate that can be published.
+fn check_description(manifest: &SourceFile, problems: &mut Vec<Problem>) {
+    let table: Table = manifest.text.parse().unwrap_or_default();
+    let Some(package) = table.get("package") else { return };
+    if package.get("publish") == Some(&Value::Boolean(false)) {
+        return;
+    }
+    let words = |key: &str| package.get(key).and_then(Value::as_array).map_or(0, Vec::len);
+    let has_all = package.get("description").is_some()
+        && (1..=5).contains(&words("keywords"))
+        && (1..=5).contains(&words("categories"));
+    if !has_all {
+        let what = "a crate that can be published has a description, up to 5 keywords and up to 5 categories";
+        problems.push(Problem::new(&manifest.path, 0, what));
+    }
+}
+
 fn from_workspace(value: Option<&Value>) -> bool {
     value.and_then(|value| value.get("workspace")).and_then(Value::as_bool) == Some(true)
 }
@@ -55,6 +73,9 @@ mod tests {
 
     const GOOD: &str = "
         [package]
+        description = \"x\"
+        keywords = [\"x\"]
+        categories = [\"x\"]
         version.workspace = true
         edition.workspace = true
         license.workspace = true

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::problem::{Place, Problem};
 
+/// Whether this program has plug-ins.
+const ARE_BUILT_IN: bool = cfg!(feature = "plugins");
+
 /// Plug-ins, in the order in which they are asked.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PluginSettings {
@@ -34,8 +37,12 @@ impl Default for PluginSettings {
     }
 }
 
-/// What does not fit together.
+/// What does not fit together, or into this program.
 pub(super) fn problem(plugins: &PluginSettings, places: &BTreeMap<&'static str, Place>) -> Option<Problem> {
+    if let Some(place) = places.get("plugins.files").filter(|_| !plugins.files.is_empty() && !ARE_BUILT_IN) {
+        let message = "this program was built without plug-ins; build it with `--features plugins`";
+        return Some(Problem { place: place.clone(), message: message.to_owned() });
+    }
     let place = places.get("plugins.settings").filter(|_| plugins.settings.len() > plugins.files.len())?;
     let message = "`plugins.settings` has more elements than `plugins.files`".to_owned();
     Some(Problem { place: place.clone(), message })
