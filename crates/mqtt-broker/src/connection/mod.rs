@@ -124,8 +124,9 @@ enum Input {
 
 /// What a read of fewer bytes leads to takes no time: the clock need not be asked again.
 const INSTANT_BYTES_MAX: usize = 4 << 10;
-/// How long a connection that always has something to do goes on before others get their turn.
-const TURNS_MAX: Duration = Duration::from_micros(300);
+/// How long a connection that always has something to do goes on before others get their turn. Shorter turns cost: 7 % of CPU
+/// per message with 10 busy pairs at 0.3 ms, nothing above the noise at 1 ms.
+const TURNS_MAX: Duration = Duration::from_millis(1);
 /// So many rounds of writing do not make the clock worth asking.
 const ROUNDS_UNTIMED: u32 = 2;
 /// Bytes that may wait in the writer before no more deliveries are encoded.
