@@ -184,7 +184,15 @@ pub trait Access: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// A CONNECT was refused after an exchange of enhanced authentication failed.
+    /// Whether a proof that a client is this user is looked at now, in enhanced authentication. If not, the client is
+    /// refused with 0x9F, and [`exchange_failed`](Self::exchange_failed) is not called.
+    fn may_prove(&self, address: Option<SocketAddr>, username: &str) -> bool {
+        let _ = (address, username);
+        true
+    }
+
+    /// A CONNECT was refused after an exchange of enhanced authentication failed. The user is the one that the client
+    /// claimed to be.
     fn exchange_failed(&self, address: Option<SocketAddr>, username: Option<&str>) {
         let _ = (address, username);
     }

@@ -121,4 +121,8 @@ impl Exchange for ScramExchange {
     fn username(&self) -> Option<&str> {
         self.username.as_deref()
     }
+
+    fn claimed_username(&self) -> Option<&str> {
+        self.exchange.claimed()
+    }
 }

@@ -70,6 +70,11 @@ pub trait Exchange: Send {
     fn username(&self) -> Option<&str> {
         None
     }
+
+    /// The user name that the client claims in the exchange, as soon as it is known: for whoever slows down guessing.
+    fn claimed_username(&self) -> Option<&str> {
+        self.username()
+    }
 }
 
 /// How an authentication goes on.

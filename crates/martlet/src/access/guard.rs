@@ -142,7 +142,7 @@ impl Guard {
         let decided = decide(&chain, &applicant(login, must_wait, asked)).await;
         let (username, at) = (login.username, now().instant);
         match &decided {
-            Ok(_) if login.password.is_some() => {
+            Ok(_) if login.password.is_some() || login.method.is_some() => {
                 username.into_iter().for_each(|name| self.logins.succeeded(name, login.address, at))
             }
             Err(ReasonCode::BadUserNameOrPassword) => self.logins.failed(username, login.address, at),
@@ -249,6 +249,10 @@ impl Access for Guard {
 
     fn method(&self, name: &str, listener: &ListenerRules) -> Option<Arc<dyn AuthenticationMethod>> {
         self.known().members.chain(listener).method(name)
+    }
+
+    fn may_prove(&self, address: Option<SocketAddr>, username: &str) -> bool {
+        !self.logins.must_wait(username, address, now().instant)
     }
 
     fn exchange_failed(&self, address: Option<SocketAddr>, username: Option<&str>) {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_access::password::PasswordHash;
-use mqtt_access::scram::{Mechanism, Verifier};
+use mqtt_access::scram::{ClientExchange, Mechanism, Verifier};
 use mqtt_broker::{Ban, Banned, Broker, ListenerRules, Peer as From, Settings};
 use mqtt_codec::QoS::AtMostOnce;
 use mqtt_codec::{Property, ReasonCode, Version};
-use mqtt_testkit::{ConnectBuilder, Peer, connect, pipe, publish};
+use mqtt_testkit::{ConnectBuilder, Peer, auth, connect, pipe, publish};
 use mqtt_transport::Connection;
 
 use super::settings::UserLines;
@@ -213,6 +213,40 @@ async fn guessing_makes_the_user_wait_there_and_then_shuts_the_address_out() {
     peer.expect_packet_or_closed().await;
     house.open_from("198.51.100.1:3").expect_closed().await;
     house.connect(user("alice", "secret")).await.leave().await;
+}
+
+/// Carol, or whoever says so, with SCRAM; the answer is still to come.
+async fn scram_from(house: &House, address: &str, password: &str) -> Peer {
+    let mut exchange = ClientExchange::new(Mechanism::Sha256, "carol", password.as_bytes());
+    let method = Property::AuthenticationMethod("SCRAM-SHA-256");
+    let first = exchange.first().expect("random numbers");
+    let mut peer = house.open_from(address);
+    peer.send(connect("c").property(method.clone()).property(Property::AuthenticationData(&first))).await;
+    let challenge = peer.expect_auth().await;
+    let challenge = challenge.properties().authentication_data().map(<[u8]>::to_vec);
+    let answer = exchange.answer(&challenge.expect("a challenge")).expect("it is one");
+    let proof = auth(ReasonCode::ContinueAuthentication).property(method);
+    peer.send(proof.property(Property::AuthenticationData(&answer))).await;
+    peer
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_guesses_with_scram_waits_and_locks_nobody_out_where_he_is_known() {
+    let house = house(&settings(&[]), false).await;
+    let known = "192.0.2.1:1";
+    assert_eq!(scram_from(&house, known, "pencil").await.expect_connack().await.reason, ReasonCode::Success);
+    for number in 0..6 {
+        let guess = scram_from(&house, &format!("198.51.100.1:{number}"), "guess").await;
+        { guess }.expect_refusal(ReasonCode::NotAuthorized).await;
+    }
+    let held_back = ReasonCode::ConnectionRateExceeded;
+    scram_from(&house, "198.51.100.1:7", "pencil").await.expect_refusal(held_back).await;
+    for number in 0..21 {
+        let guess = scram_from(&house, &format!("[2001:db8:0:{number:x}::1]:1"), "guess").await;
+        { guess }.expect_refusal(ReasonCode::NotAuthorized).await;
+        tokio::time::sleep(Duration::from_millis(if number < 14 { 0 } else { 1001 })).await;
+    }
+    assert_eq!(scram_from(&house, known, "pencil").await.expect_connack().await.reason, ReasonCode::Success);
 }
 
 /// Wrong passwords for bob, each from another network.

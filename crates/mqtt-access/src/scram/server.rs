@@ -65,6 +65,7 @@ pub trait Users: Send + Sync {
 pub struct ServerExchange {
     mechanism: Mechanism,
     state: State,
+    claimed: Option<String>,
 }
 
 enum State {
@@ -106,7 +107,13 @@ impl ServerExchange {
     /// An exchange in which the client speaks first.
     #[must_use]
     pub fn new(mechanism: Mechanism) -> Self {
-        Self { mechanism, state: State::Start }
+        Self { mechanism, state: State::Start, claimed: None }
+    }
+
+    /// The user that the client's first message names, proved or not.
+    #[must_use]
+    pub fn claimed(&self) -> Option<&str> {
+        self.claimed.as_deref()
     }
 
     /// Takes what the client sent. After anything but a challenge the exchange is over.
@@ -125,6 +132,7 @@ impl ServerExchange {
     pub(super) fn challenge(&mut self, data: &[u8], users: &dyn Users, nonce: &str) -> Outcome {
         self.state = State::Over;
         let Some(first) = ClientFirst::parse(data) else { return Outcome::Refused };
+        self.claimed = Some(first.username.clone());
         let known = users.verifier(self.mechanism, &first.username);
         let exists = known.is_some();
         let verifier = known.unwrap_or_else(|| self.pretend(users.secret(), &first.username));

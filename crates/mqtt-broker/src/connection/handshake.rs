@@ -7,7 +7,7 @@ use mqtt_codec::{
     decode, encode,
 };
 use mqtt_session::{
-    AuthenticationMethod, Opening, PACKET_BYTES_MAX, Protocol, Refusal, Session, Step, TheirLimits,
+    AuthenticationMethod, Exchange, Opening, PACKET_BYTES_MAX, Protocol, Refusal, Session, Step, TheirLimits,
     Violation, WillMessage, write_refusal,
 };
 use mqtt_store::SessionHead;
@@ -111,11 +111,7 @@ async fn judge(
     if let Some(name) = &opening.authentication_method {
         let method = core.method(name, &peer.listener);
         let method = method.ok_or(Violation::new(ReasonCode::BadAuthenticationMethod, "MQTT-4.12.0-1"))?;
-        let exchange = authenticate(core, link, &*method, &opening).await;
-        if exchange.is_err() {
-            core.access.exchange_failed(peer.address, opening.username.as_deref());
-        }
-        let (data, proved) = exchange?;
+        let (data, proved) = authenticate(core, link, &*method, &opening, peer).await?;
         authentication_data = data;
         if proved.is_some() {
             // The name in the CONNECT, if there is one, must not be another one than the one that was proved.
@@ -207,31 +203,68 @@ fn take_certified_name(opening: &mut Opening, peer: &Peer) -> Result<bool, Refus
 /// The method's last data, and the user name that it has proved.
 type Proved = (Option<Box<[u8]>>, Option<Box<str>>);
 
+/// Why an exchange has proved nothing.
+enum Unproved {
+    Failed(Violation),
+    /// Too many have failed before: this one is not looked at, and does not count.
+    HeldBack,
+}
+
+impl From<Violation> for Unproved {
+    fn from(violation: Violation) -> Self {
+        Self::Failed(violation)
+    }
+}
+
 /// Enhanced authentication before the CONNACK (section 4.12).
 async fn authenticate(
     core: &Core,
     link: &mut Link,
     method: &dyn AuthenticationMethod,
     opening: &Opening,
+    peer: &Peer,
 ) -> Result<Proved, Violation> {
     let mut exchange = method.start(&opening.client_id, opening.username.as_deref());
+    match prove(core, link, method, opening, peer, &mut *exchange).await {
+        Ok(proved) => Ok(proved),
+        Err(Unproved::HeldBack) => Err(Violation::new(ReasonCode::ConnectionRateExceeded, "MQTT-4.12.0-4")),
+        Err(Unproved::Failed(violation)) => {
+            let claimed = exchange.claimed_username().or(opening.username.as_deref());
+            core.access.exchange_failed(peer.address, claimed);
+            Err(violation)
+        }
+    }
+}
+
+async fn prove(
+    core: &Core,
+    link: &mut Link,
+    method: &dyn AuthenticationMethod,
+    opening: &Opening,
+    peer: &Peer,
+    exchange: &mut dyn Exchange,
+) -> Result<Proved, Unproved> {
     let mut step = exchange.step(opening.authentication_data.as_deref().unwrap_or_default());
     loop {
         match step {
             Step::Success(data) => return Ok((data, exchange.username().map(Into::into))),
-            Step::Failure(reason) => return Err(Violation::new(reason, "MQTT-4.12.0-4")),
+            Step::Failure(reason) => return Err(Violation::new(reason, "MQTT-4.12.0-4").into()),
             Step::Continue(data) => write_challenge(method.name(), &data, link.writer.buffer()),
         }
         core.metrics.packets_sent.add(1);
         if !link.flush(core, core.settings.limits.connect_timeout).await {
-            return Err(Violation::protocol_error("MQTT-4.12.0-3"));
+            return Err(Violation::protocol_error("MQTT-4.12.0-3").into());
         }
         let frame = link.next_frame(core).await.map_err(|why| match why {
-            Unheard::Broken(ReadError::Malformed(error)) => error.into(),
+            Unheard::Broken(ReadError::Malformed(error)) => Violation::from(error),
             Unheard::Broken(_) => Violation::protocol_error("MQTT-4.12.0-3"),
             Unheard::NoRoom => Violation::new(ReasonCode::QuotaExceeded, "limits.handshake_bytes_max"),
         })?;
-        step = match decode(&frame, Version::V5)? {
+        // Asked for each proof: many exchanges that began together are no more guesses than one after the other.
+        if exchange.claimed_username().is_some_and(|name| !core.access.may_prove(peer.address, name)) {
+            return Err(Unproved::HeldBack);
+        }
+        step = match decode(&frame, Version::V5).map_err(Violation::from)? {
             // [MQTT-4.12.0-3], [MQTT-4.12.0-5]
             Packet::Auth(auth)
                 if auth.reason == ReasonCode::ContinueAuthentication
@@ -239,7 +272,7 @@ async fn authenticate(
             {
                 exchange.step(auth.properties.authentication_data().unwrap_or_default())
             }
-            _ => return Err(Violation::protocol_error("MQTT-3.1.2-30")),
+            _ => return Err(Violation::protocol_error("MQTT-3.1.2-30").into()),
         };
     }
 }
