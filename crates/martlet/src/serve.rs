@@ -33,6 +33,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
         message: errors.iter().map(|error| format!("error: {error}")).collect::<Vec<_>>().join("\n"),
     })?;
     logging::start(&configuration.log);
+    let started_with = configuration.clone();
     activation::hand_over(&mut configuration.listeners)?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     let guard = Arc::new(Guard::new(&configuration.access, loaded).map_err(Failure::failed)?);
@@ -41,7 +42,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let runtime = runtime(configuration.runtime.worker_threads).map_err(Failure::failed)?;
     let watch = || Crew::watch(runtime.handle());
     let crew = configuration.runtime.elastic.then(watch).transpose().map_err(Failure::failed)?;
-    let ended = runtime.block_on(serve(configuration, guard, &plugins, arguments));
+    let ended = runtime.block_on(serve(configuration, &started_with, guard, &plugins, arguments));
     drop(crew);
     // Whatever a second signal left unfinished is not waited for.
     runtime.shutdown_background();
@@ -58,6 +59,7 @@ fn runtime(worker_threads: usize) -> io::Result<Runtime> {
 
 async fn serve(
     configuration: Configuration,
+    started_with: &Configuration,
     guard: Arc<Guard>,
     plugins: &Plugins,
     arguments: &ServeArguments,
@@ -83,7 +85,8 @@ async fn serve(
     }
     plugins.watch();
     service::ready();
-    let name = signals.next_end(&Running { broker: &broker, guard: &guard, plugins, arguments }).await;
+    let name =
+        signals.next_end(&Running { broker: &broker, guard: &guard, plugins, arguments, started_with }).await;
     info!(signal = name, "shutting down; a second signal ends at once");
     service::stopping();
     tokio::select! {
@@ -126,6 +129,7 @@ struct Running<'a> {
     guard: &'a Guard,
     plugins: &'a Plugins,
     arguments: &'a ServeArguments,
+    started_with: &'a Configuration,
 }
 
 /// The signals that ask for the end.
@@ -189,6 +193,10 @@ fn reload_access(running: &Running<'_>) {
             );
         }
     };
+    let options = config::needing_restart(running.started_with, &configuration);
+    if !options.is_empty() {
+        warn!("not taken over before the next start: {}", options.join(", "));
+    }
     match access::load(&configuration.access) {
         Ok(loaded) => {
             loaded.warnings.iter().for_each(|warning| warn!("{warning}"));

@@ -1,6 +1,7 @@
 //! The configuration of `martlet serve`: texts are resolved against one table of options into typed values.
 
 mod authentication;
+mod changes;
 mod listener_table;
 mod listeners;
 mod owner;
@@ -16,6 +17,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use changes::needing_restart;
 pub(crate) use plugins::PluginSettings;
 pub(crate) use print::{effective, example, reference};
 pub(crate) use problem::SourceText;

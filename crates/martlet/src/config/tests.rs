@@ -4,7 +4,7 @@ use super::resolve::{Draft, environment_name};
 use super::settings::{Configuration, ListenerEntry};
 use super::table::{LISTENER_ROWS, ROWS, SECTIONS, Unit};
 use super::value::{INTEGER_MAX, Kind, Value};
-use super::{SourceText, reference};
+use super::{SourceText, needing_restart, reference};
 
 fn read(text: &str) -> Result<Configuration, Problems> {
     let mut draft = Draft::default();
@@ -638,4 +638,19 @@ fn listen_replaces_the_listeners_of_the_file() {
 fn the_largest_number_is_one_that_toml_can_hold() {
     assert!(read(&format!("limits.connections_max = {INTEGER_MAX}")).is_ok());
     assert!(read(&format!("limits.connections_max = {}", INTEGER_MAX + 1)).is_err());
+}
+
+#[test]
+fn whatever_a_reload_cannot_take_over_is_named() {
+    let started = "[limits]\nconnections_max = 10\n[[listener]]\nurl = \"tcp://127.0.0.1:1\"\n";
+    let changes = |text: &str| {
+        needing_restart(&read(started).expect("a configuration"), &read(text).expect("a configuration"))
+    };
+    assert!(changes(started).is_empty());
+    assert!(changes(&format!("[access]\nrules = [\"allow publish #\"]\n{started}")).is_empty());
+    assert_eq!(changes(&started.replace("10", "11")), ["limits.connections_max"]);
+    let other_order = format!("{started}authentication = [\"anonymous\"]\n");
+    assert_eq!(changes(&other_order), ["authentication of the listener tcp://127.0.0.1:1"]);
+    let another = format!("{started}[[listener]]\nurl = \"tcp://127.0.0.1:2\"\n");
+    assert_eq!(changes(&another), ["the number of listeners"]);
 }
