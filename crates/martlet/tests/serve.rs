@@ -228,3 +228,24 @@ fn a_program_without_plug_ins_refuses_them_with_their_place_whether_it_serves_or
         assert!(told.contains(&place) && told.contains("--features plugins"), "{told}");
     }
 }
+
+#[test]
+fn what_no_rule_decides_is_explained_as_left_to_the_service_that_is_asked() {
+    let text = "[access]\nrules = [\"allow user=anna publish own/#\", \"deny subscribe secret/#\"]\n\
+                [http_access]\nurl = \"http://127.0.0.1:9/topics\"\n";
+    let file = Scratch::with("asked.toml", text);
+    let asked = "no rule decides: the service of [http_access] is asked";
+    for (action, topic, code, told) in [
+        ("publish", "own/1", 0, "allowed by "),
+        ("publish", "others/1", 1, asked),
+        ("subscribe", "secret/#", 1, "denied by "),
+        ("subscribe", "others/#", 1, asked),
+        ("receive", "others/1", 1, "denied: no rule applies"),
+    ] {
+        let arguments = ["acl", "explain", "--user", "anna", "--config"];
+        let output = martlet(&arguments).arg(file.path()).args([action, topic]).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.starts_with(told), "{action} {topic}: {said}{}", stderr(&output));
+        assert_eq!(output.status.code(), Some(code), "{action} {topic}");
+    }
+}

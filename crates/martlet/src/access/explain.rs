@@ -72,7 +72,7 @@ struct ExplainArguments {
 const HELP: &str = "\
 Exit codes:
   0   it is allowed
-  1   it is denied
+  1   it is denied, or left to the service of [http_access]
   2   the command line, the configuration or a rule is wrong
 
 Example:
@@ -123,9 +123,31 @@ pub(crate) fn run(arguments: &AclArguments) -> Result<(), Failure> {
     let explained =
         explained.map_err(|error| Failure::usage(format_args!("{:?}: {error}", arguments.topic)))?;
     let explained = explained.into_iter().reduce(Explanation::or_else);
+    let is_about_topics = matches!(question.action, Action::Publish | Action::Subscribe);
+    if is_about_topics && explained.as_ref().is_none_or(|explained| explained.deciding().is_none()) {
+        ask_elsewhere(explained.as_ref(), &settings)?;
+    }
     let explained = explained.ok_or_else(|| Failure::usage(NO_RULES))?;
     output::print(&explained.to_string())?;
-    if explained.allowed { Ok(()) } else { Err(Failure { exit: Exit::Failed, message: String::new() }) }
+    if explained.allowed { Ok(()) } else { Err(denied()) }
+}
+
+/// What no rule decides is left to a service, if there is one.
+fn ask_elsewhere(
+    explained: Option<&Explanation<'_>>,
+    settings: &super::AccessSettings,
+) -> Result<(), Failure> {
+    if !settings.authority.is_configured() {
+        return Ok(());
+    }
+    let passed_over = explained.map(ToString::to_string).unwrap_or_default();
+    let passed_over = passed_over.split_once('\n').map_or("", |(_, steps)| steps);
+    output::print(&format!("no rule decides: the service of [http_access] is asked\n{passed_over}"))?;
+    Err(denied())
+}
+
+fn denied() -> Failure {
+    Failure { exit: Exit::Failed, message: String::new() }
 }
 
 const NO_RULES: &str = "there are no rules at all, so whoever is admitted may do everything";
