@@ -221,7 +221,7 @@ async fn scram_from(house: &House, address: &str, password: &str) -> Peer {
     let method = Property::AuthenticationMethod("SCRAM-SHA-256");
     let first = exchange.first().expect("random numbers");
     let mut peer = house.open_from(address);
-    peer.send(connect("c").property(method.clone()).property(Property::AuthenticationData(&first))).await;
+    peer.send(connect("c").property(method).property(Property::AuthenticationData(&first))).await;
     let challenge = peer.expect_auth().await;
     let challenge = challenge.properties().authentication_data().map(<[u8]>::to_vec);
     let answer = exchange.answer(&challenge.expect("a challenge")).expect("it is one");
