@@ -242,8 +242,8 @@ fn what_no_rule_decides_is_explained_as_left_to_the_service_that_is_asked() {
         ("subscribe", "others/#", 1, asked),
         ("receive", "others/1", 1, "denied: no rule applies"),
     ] {
-        let arguments = ["acl", "explain", "--user", "anna", "--config"];
-        let output = martlet(&arguments).arg(file.path()).args([action, topic]).output().expect("it runs");
+        let arguments = &["acl", "explain", "--user", "anna", "--config"];
+        let output = martlet(arguments).arg(file.path()).args([action, topic]).output().expect("it runs");
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.starts_with(told), "{action} {topic}: {said}{}", stderr(&output));
         assert_eq!(output.status.code(), Some(code), "{action} {topic}");

@@ -131,11 +131,11 @@ fn documentation(workspace: &Workspace, _: &Settings) -> Result<Outcome, String>
     process::show(&mut command).map(|shown| Outcome::one(shown.success)).map_err(|error| error.to_string())
 }
 
-/// What would be published holds all that it needs. Nothing is built or sent: the other steps have built it.
+/// What would be published of each crate can be told from its manifest. Nothing is packed: that asks a registry for crates
+/// which are not there yet.
 fn packages(workspace: &Workspace, _: &Settings) -> Result<Outcome, String> {
     let others = ["benches", "embedding-examples", "xtask"].map(|name| ["--exclude", name]).concat();
-    let words =
-        [&["package", "--workspace", "--no-verify", "--allow-dirty", "--locked"][..], &others].concat();
+    let words = [&["package", "--workspace", "--list", "--allow-dirty", "--locked"][..], &others].concat();
     cargo(workspace, &words).map(|shown| Outcome::one(shown.success))
 }
 
