@@ -21,6 +21,11 @@ impl Sample {
     fn load(&self) -> f64 {
         self.busy.div_duration_f64(self.elapsed) + as_f64(self.held)
     }
+
+    /// Whether another thread would gain something; it is assumed where the system does not tell.
+    fn has_idle_processor(&self) -> bool {
+        self.idle_processors.is_none_or(|idle| idle >= IDLE_MIN)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +58,8 @@ const LOOK_QUIET: Duration = Duration::from_millis(250);
 const FULL: f64 = 0.9;
 /// One thread fewer would do if the rest were busy for less than this part of their time.
 const SPARE: f64 = 0.85;
+/// The same while no processor is idle: threads that take turns on too few processors are busy with each other.
+const SPARE_CROWDED: f64 = 0.97;
 /// A part of a processor that has to be idle for another thread to gain something by it.
 const IDLE_MIN: f64 = 0.5;
 /// How long fewer threads would have to do before one rests.
@@ -85,6 +92,12 @@ impl Judge {
         sample.resting > 0 && sample.load() >= FULL * as_f64(self.threads.saturating_sub(sample.resting))
     }
 
+    /// Whether it matters for the verdict how many processors are idle.
+    pub(crate) fn is_close(&self, sample: &Sample) -> bool {
+        let fewer = as_f64(self.threads.saturating_sub(sample.resting + 1));
+        self.is_full(sample) || (SPARE * fewer..SPARE_CROWDED * fewer).contains(&sample.load())
+    }
+
     pub(crate) fn decide(&mut self, sample: &Sample) -> Verdict {
         let working = self.threads.saturating_sub(sample.resting);
         let load = sample.load();
@@ -93,17 +106,17 @@ impl Judge {
         if sample.resting > 0 && (sample.held >= working || self.is_strained(sample)) {
             return self.call_help(sample, working);
         }
-        self.slack =
-            if load < SPARE * as_f64(working - 1) { self.slack + sample.elapsed } else { Duration::ZERO };
+        let spare = if sample.has_idle_processor() { SPARE } else { SPARE_CROWDED };
+        let would_do = load < spare * as_f64(working - 1);
+        self.slack = if would_do { self.slack + sample.elapsed } else { Duration::ZERO };
         if self.slack < SLACK {
             return Verdict::Stay;
         }
-        self.send_some(working, load)
+        self.send_some(working, load / spare)
     }
 
     fn is_strained(&mut self, sample: &Sample) -> bool {
-        let can_help = sample.idle_processors.is_none_or(|idle| idle >= IDLE_MIN);
-        let strained = self.is_full(sample) && can_help;
+        let strained = self.is_full(sample) && sample.has_idle_processor();
         self.strained = if strained { self.strained + sample.elapsed } else { Duration::ZERO };
         self.strained >= self.strain_min
     }
@@ -116,11 +129,11 @@ impl Judge {
     }
 
     /// Half of those who are too many rest.
-    fn send_some(&mut self, working: usize, load: f64) -> Verdict {
+    fn send_some(&mut self, working: usize, needed: f64) -> Verdict {
         let was_right = self.since_help > RIGHT;
         self.strain_min = if was_right { STRAIN_MIN } else { (self.strain_min * 2).min(STRAIN_MAX) };
         (self.slack, self.since_help) = (Duration::ZERO, Duration::MAX);
-        let needed = (load / SPARE).ceil().max(1.0) as usize;
+        let needed = needed.ceil().max(1.0) as usize;
         Verdict::Rest((working - needed).div_ceil(2).max(1))
     }
 }
@@ -156,6 +169,16 @@ mod tests {
             assert_eq!(verdicts(&mut judge, sample(2.0, resting, 14.0), SLACK), [Verdict::Rest(more)]);
         }
         assert!(verdicts(&mut judge, sample(2.0, 13, 14.0), SECOND).is_empty());
+    }
+
+    #[test]
+    fn one_rests_as_well_that_would_only_take_turns_with_the_others_on_processors_that_are_all_in_use() {
+        let mut judge = Judge::new(2);
+        assert!(judge.is_close(&sample(0.9, 0, 0.3)) && !judge.is_close(&sample(0.5, 0, 0.3)));
+        assert!(verdicts(&mut judge, sample(0.9, 0, 0.6), SECOND).is_empty());
+        assert!(verdicts(&mut judge, sample(0.98, 0, 0.3), SECOND).is_empty());
+        assert_eq!(verdicts(&mut judge, sample(0.9, 0, 0.3), SLACK), [Verdict::Rest(1)]);
+        assert!(verdicts(&mut judge, sample(0.98, 1, 0.1), SECOND).is_empty());
     }
 
     #[test]

@@ -83,14 +83,16 @@ impl Watch {
         Self { judge: Judge::new(before.len()), runtime, post, before, idle: IdleTime::default() }
     }
 
+    /// Begins with a single one at work, since there is nothing to do yet.
     fn run(mut self) {
+        self.send_to_rest(self.before.len() - 1);
         let mut began = Instant::now();
         while self.post.stay_open(self.judge.patience()) {
             let elapsed = began.elapsed();
             began = Instant::now();
             let mut sample = self.sample(elapsed);
             sample.idle_processors =
-                if self.judge.is_full(&sample) { self.idle.processors() } else { self.idle.rest() };
+                if self.judge.is_close(&sample) { self.idle.processors() } else { self.idle.rest() };
             match self.judge.decide(&sample) {
                 Verdict::Rest(threads) => self.send_to_rest(threads),
                 Verdict::Work(threads) => self.post.call_back(threads),
