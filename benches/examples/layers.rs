@@ -55,6 +55,7 @@ const LAYERS: &[(&str, Work)] = &[
     ("broker-qos1-among-50000", |times| broker(times, QoS::AtLeastOnce, 1, 50_000)),
     ("broker-qos0-hook-idle", |times| hooked(times, QoS::AtMostOnce, Arc::new(Idle))),
     ("broker-qos0-hook-empty", |times| hooked(times, QoS::AtMostOnce, Arc::new(Empty))),
+    ("broker-qos0-hook-passing", |times| hooked(times, QoS::AtMostOnce, Arc::new(Passing))),
     ("broker-qos0-hook-inspecting", |times| hooked(times, QoS::AtMostOnce, Arc::new(Inspecting))),
     ("broker-qos1-hook-inspecting", |times| hooked(times, QoS::AtLeastOnce, Arc::new(Inspecting))),
     ("broker-qos0-rules-10", |times| ruled(times, QoS::AtMostOnce, 10)),
@@ -334,13 +335,27 @@ impl Hooks for Idle {
     }
 }
 
-/// Wants to see every message and does nothing with it.
+/// Says that it wants everything, and has no method.
 #[derive(Debug)]
 struct Empty;
 
 impl Hooks for Empty {
     fn interests(&self) -> Events {
+        Events::ALL
+    }
+}
+
+/// Looks at every message without reading anything of it.
+#[derive(Debug)]
+struct Passing;
+
+impl Hooks for Passing {
+    fn interests(&self) -> Events {
         Events::PUBLISH
+    }
+
+    fn publish(&self, _: &Identity, _: &InboundPublish<'_>) -> PublishVerdict {
+        PublishVerdict::Pass
     }
 }
 

@@ -107,10 +107,12 @@ impl Client {
     }
 
     /// Subscribes with one SUBSCRIBE. Returns the stream of all messages that match any of the filters, and
-    /// the server's answer for each. The subscription is made again when the server has lost the session.
+    /// the server's answer for each. The subscription is made again when the server has lost the session. While the client
+    /// connects again the request waits for the next connection.
     ///
     /// # Errors
-    /// A filter is not valid, or the client ended before the answer.
+    /// A filter is not valid, the client ended before the answer, [`ClientError::SessionLost`] if the connection is lost
+    /// before it, or [`ClientError::BufferFull`] if 64 requests wait for a connection already.
     pub async fn subscribe(
         &self,
         filters: &[(&str, SubscriptionOptions)],
@@ -150,10 +152,12 @@ impl Client {
         }
     }
 
-    /// Ends subscriptions; returns the server's answer for each filter (none from 3.x servers).
+    /// Ends subscriptions; returns the server's answer for each filter (none from 3.x servers). While the client connects
+    /// again the request waits for the next connection.
     ///
     /// # Errors
-    /// The client ended before the answer.
+    /// The client ended before the answer, [`ClientError::SessionLost`] if the connection is lost before it, or
+    /// [`ClientError::BufferFull`] if 64 requests wait for a connection already.
     pub async fn unsubscribe(
         &self,
         filters: &[&str],

@@ -1,5 +1,6 @@
 //! The task behind the handles: connects, runs connections, connects again.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -34,6 +35,8 @@ struct Driver {
     options: Options,
     client_id: String,
     commands: mpsc::Receiver<Command>,
+    /// What was asked for between two connections and needs one: obeyed on the next, before all else.
+    held: VecDeque<Command>,
     status: watch::Sender<Status>,
     outbound: Outbound,
     subscriptions: Subscriptions,
@@ -71,6 +74,7 @@ pub(crate) async fn start(options: Options) -> Result<Started, ConnectError> {
         short_lived: 0,
         options,
         commands,
+        held: VecDeque::new(),
         status,
         waker,
     };
@@ -105,6 +109,7 @@ impl Driver {
     async fn serve(&mut self, admitted: Admitted) -> (After, Session) {
         let mut work = Work {
             commands: &mut self.commands,
+            held: &mut self.held,
             outbound: &mut self.outbound,
             subscriptions: &mut self.subscriptions,
             acknowledgements: &self.acknowledgements,
@@ -172,17 +177,24 @@ impl Driver {
                         return Err(("disconnected".into(), Some(answer)));
                     }
                     Some(Command::Reauthenticate { answer }) => tell(answer, Err(ClientError::SessionLost)),
-                    Some(Command::Subscribe(request)) => {
-                        tell(request.answer, Err(ClientError::SessionLost));
-                    }
-                    Some(Command::Unsubscribe { answer, .. }) => {
-                        tell(answer, Err(ClientError::SessionLost));
-                    }
+                    Some(command @ (Command::Subscribe(_) | Command::Unsubscribe { .. })) => self.hold(command),
                     Some(Command::Listen { filter, answer }) => {
                         tell(answer, self.subscriptions.listen(filter));
                     }
                 },
             }
+        }
+    }
+
+    /// Keeps a request for the next connection, unless too many wait for it already.
+    fn hold(&mut self, command: Command) {
+        if self.held.len() < COMMANDS_MAX {
+            return self.held.push_back(command);
+        }
+        match command {
+            Command::Subscribe(request) => tell(request.answer, Err(ClientError::BufferFull)),
+            Command::Unsubscribe { answer, .. } => tell(answer, Err(ClientError::BufferFull)),
+            _ => {}
         }
     }
 

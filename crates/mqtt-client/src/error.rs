@@ -53,7 +53,8 @@ pub enum ClientError {
     TimedOut,
     /// The server refused.
     Refused(ReasonCode),
-    /// More messages or bytes wait to be sent than may ([`Options::overflow`](crate::Options::overflow)).
+    /// More messages or bytes wait to be sent than may ([`Options::overflow`](crate::Options::overflow)), or too many
+    /// requests wait for a connection.
     BufferFull,
     /// No method of enhanced authentication is in use, or the server could not show that it is the right one.
     NotAuthenticated,

@@ -1,5 +1,6 @@
 //! One connection: reading, sending, waiting.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::{ClientError, Exchange, Incoming, Options};
 /// What outlives connections, lent to each of them.
 pub(crate) struct Work<'a> {
     pub(crate) commands: &'a mut mpsc::Receiver<Command>,
+    pub(crate) held: &'a mut VecDeque<Command>,
     pub(crate) outbound: &'a mut Outbound,
     pub(crate) subscriptions: &'a mut Subscriptions,
     pub(crate) acknowledgements: &'a Arc<Acknowledgements>,
@@ -158,6 +160,10 @@ impl Link {
     fn poll_commands(&mut self, cx: &mut Context<'_>, work: &mut Work<'_>) -> bool {
         work.subscriptions.drop_abandoned(&mut self.protocol, self.writer.buffer());
         let mut worked = false;
+        while let Some(command) = work.held.pop_front() {
+            self.obey(command, work);
+            worked = true;
+        }
         while self.leaving.is_none() && work.outbound.takes_more() {
             match work.commands.poll_recv(cx) {
                 Poll::Pending => break,

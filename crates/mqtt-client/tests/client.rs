@@ -114,6 +114,49 @@ async fn a_forgotten_session_repeats_qos_1_and_reports_qos_2() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn requests_between_two_connections_wait_for_the_next_one() {
+    let (client, peer, mut server) = connected(|options| options.resume(100)).await;
+    peer.cut();
+    client
+        .status()
+        .wait_for(|status| matches!(status, Status::Reconnecting { .. }))
+        .await
+        .expect("it goes on");
+    let serve = async {
+        let mut peer = server.admit(true).await;
+        suback(&mut peer, 1).await;
+        let unsubscribe = peer.expect_packet().await;
+        let &[0xA2, _, high, low, ..] = unsubscribe.bytes() else { panic!("unexpected {unsubscribe:?}") };
+        peer.send(raw(0xB0).byte(high).byte(low).properties(&[]).byte(0).finish()).await;
+        peer
+    };
+    let (subscribed, unsubscribed, _peer) = tokio::join!(
+        client.subscribe_one("a/+", QoS::AtLeastOnce),
+        client.unsubscribe(&["b"], PropertiesBuf::new()),
+        serve
+    );
+    let _subscription = subscribed.expect("granted");
+    assert_eq!(unsubscribed.expect("answered"), [ReasonCode::Success]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_requests_between_two_connections_are_refused_at_once() {
+    let (client, peer, server) = connected(|options| options.resume(100)).await;
+    peer.cut();
+    drop(server);
+    client
+        .status()
+        .wait_for(|status| matches!(status, Status::Reconnecting { .. }))
+        .await
+        .expect("it goes on");
+    let ask =
+        || tokio::time::timeout(Duration::from_secs(1), client.unsubscribe(&["b"], PropertiesBuf::new()));
+    let answers = futures_util::future::join_all((0..65).map(|_| ask())).await;
+    let answers: Vec<_> = answers.into_iter().flatten().collect();
+    assert_eq!(answers, [Err(ClientError::BufferFull)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_subscription_gets_its_messages_and_is_made_again() {
     let (client, mut peer, mut server) = connected(|options| options).await;
     let (subscription, ()) =

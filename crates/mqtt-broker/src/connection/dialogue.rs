@@ -258,6 +258,11 @@ impl Dialogue {
             (ReasonCode::ContinueAuthentication, Some(exchange)) => exchange,
             _ => return Err(Violation::protocol_error("MQTT-4.12.1-1")),
         };
+        let address = self.identity.address;
+        // As at the first authentication: whoever has failed too often is not looked at, and does not fail again by it.
+        if exchange.claimed_username().is_some_and(|name| !self.core.access.may_prove(address, name)) {
+            return Err(Violation::new(ReasonCode::ConnectionRateExceeded, "MQTT-4.12.1-2"));
+        }
         match exchange.step(auth.properties.authentication_data().unwrap_or_default()) {
             Step::Continue(data) => {
                 self.protocol.send_auth(ReasonCode::ContinueAuthentication, Some(&data), out);
@@ -271,7 +276,11 @@ impl Dialogue {
                 }
                 self.protocol.send_auth(ReasonCode::Success, data.as_deref(), out);
             }
-            Step::Failure(reason) => return Err(Violation::new(reason, "MQTT-4.12.1-2")),
+            Step::Failure(reason) => {
+                let claimed = exchange.claimed_username().or(self.identity.username.as_deref());
+                self.core.access.exchange_failed(address, claimed);
+                return Err(Violation::new(reason, "MQTT-4.12.1-2"));
+            }
         }
         Ok(())
     }

@@ -1,8 +1,10 @@
 //! All hooks of a broker, in their order.
 
+use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -12,6 +14,8 @@ use mqtt_session::message::expiry;
 use mqtt_session::{InboundPublish, Opening, PACKET_BYTES_MAX, Refusal};
 use mqtt_topic::TopicName;
 
+use super::events::Waning;
+use super::left_out;
 use super::sense::{
     error_for, grants_only_less, is_filter, is_from_a_client, is_subscribable, refusal_for, stands_for,
 };
@@ -22,17 +26,22 @@ use crate::{Peer, Publication};
 /// The hooks in the order in which they are asked.
 #[derive(Debug, Default)]
 pub(crate) struct Chain {
-    entries: Vec<Entry>,
+    entries: Vec<Arc<Entry>>,
     /// Those that are asked about each message.
-    publishing: Box<[Entry]>,
+    publishing: Box<[Arc<Entry>]>,
+    /// Whether all of those have been asked once.
+    have_been_asked: AtomicBool,
     /// What any of them wants.
-    wanted: Events,
+    wanted: Waning,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Entry {
     hook: Arc<dyn Hooks>,
-    events: Events,
+    kind: TypeId,
+    events: Waning,
+    /// What it was not yet asked or told.
+    untried: Waning,
     rule: FailureRule,
 }
 
@@ -70,37 +79,65 @@ pub(super) const FAILED: ReasonCode = ReasonCode::ImplementationSpecificError;
 
 impl Chain {
     pub(crate) fn new(hooks: Vec<Arc<dyn Hooks>>) -> Self {
-        let entries = hooks.into_iter().map(|hook| {
-            let (events, rule) = (hook.interests(), hook.failure_rule());
-            Entry { hook, events, rule }
-        });
-        let entries: Vec<Entry> = entries.collect();
-        let wanted = entries.iter().fold(Events::NONE, |wanted, entry| wanted | entry.events);
-        let asked = |entry: &&Entry| entry.events.contains(Events::PUBLISH);
+        let entries: Vec<_> = hooks.into_iter().map(|hook| Arc::new(Entry::new(hook))).collect();
+        let wanted = entries.iter().fold(Events::NONE, |wanted, entry| wanted | entry.events.events());
+        let asked = |entry: &&Arc<Entry>| entry.wants(Events::PUBLISH);
         let publishing = entries.iter().filter(asked).cloned().collect();
-        Self { entries, publishing, wanted }
+        Self { entries, publishing, have_been_asked: AtomicBool::new(false), wanted: Waning::new(wanted) }
     }
 
     /// What any hook wants.
     #[inline]
     pub(crate) fn wanted(&self) -> Events {
-        self.wanted
+        self.wanted.events()
     }
 
     /// Whether any hook wants this event.
     #[inline]
     pub(crate) fn wants(&self, event: Events) -> bool {
-        self.wanted.contains(event)
+        self.wanted().contains(event)
     }
 
     /// Whether any hook wants one of these events.
     #[inline]
     pub(crate) fn wants_any(&self, events: Events) -> bool {
-        self.wanted.overlaps(events)
+        self.wanted().overlaps(events)
     }
 
     fn wanting(&self, event: Events) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| entry.events.contains(event))
+        self.entries.iter().map(|entry| &**entry).filter(move |entry| entry.wants(event))
+    }
+
+    /// `None` if the hook panics.
+    fn call<T>(&self, entry: &Entry, event: Events, call: impl FnOnce(&dyn Hooks) -> T) -> Option<T> {
+        self.tried(entry, event, || entry.caught(|| call(&*entry.hook)))
+    }
+
+    /// What a call returns. After the first one it is known whether the hook has a method for it.
+    fn tried<T>(&self, entry: &Entry, event: Events, call: impl FnOnce() -> T) -> T {
+        if !entry.untried.events().contains(event) {
+            return call();
+        }
+        let (is_left_out, returned) = left_out::watch(entry.kind, event, call);
+        entry.untried.remove(event);
+        if is_left_out {
+            entry.events.remove(event);
+            if self.wanting(event).next().is_none() {
+                self.wanted.remove(event);
+            }
+        }
+        returned
+    }
+
+    /// `None` if the hook panics or takes too long.
+    async fn wait<'a, T>(
+        &'a self,
+        entry: &'a Entry,
+        event: Events,
+        ask: impl FnOnce(&'a dyn Hooks) -> crate::Answer<'a, T>,
+    ) -> Option<T> {
+        let answer = self.tried(entry, event, || entry.caught(|| ask(&*entry.hook)))?;
+        entry.wait(answer).await
     }
 
     /// Tells every hook that wants to know.
@@ -109,7 +146,7 @@ impl Chain {
             return;
         }
         for entry in self.wanting(event) {
-            entry.call(|hook| tell(hook));
+            self.call(entry, event, |hook| tell(hook));
         }
     }
 
@@ -123,7 +160,7 @@ impl Chain {
             return Ok(());
         }
         for entry in self.wanting(event) {
-            match entry.call(&mut ask) {
+            match self.call(entry, event, &mut ask) {
                 Some(answer) => answer?,
                 None if entry.rule.refuse => return Err(FAILED),
                 None => {}
@@ -134,7 +171,7 @@ impl Chain {
 
     pub(crate) async fn authenticate(&self, login: &Login<'_>) -> Authentication {
         for entry in self.wanting(Events::AUTHENTICATE) {
-            match entry.wait(|hook| hook.authenticate(login)).await {
+            match self.wait(entry, Events::AUTHENTICATE, |hook| hook.authenticate(login)).await {
                 Some(Authentication::NoOpinion) => {}
                 Some(Authentication::Admit) => return Authentication::Admit,
                 Some(Authentication::Refuse(refusal)) => {
@@ -151,7 +188,7 @@ impl Chain {
         let asked = opening.clone();
         for entry in self.wanting(Events::CONNECT) {
             let mut changed = opening.clone();
-            match entry.wait(|hook| hook.connect(peer, &mut changed)).await {
+            match self.wait(entry, Events::CONNECT, |hook| hook.connect(peer, &mut changed)).await {
                 Some(answer) => answer.map_err(|refusal| refusal_for(PacketType::Connack, refusal))?,
                 None if entry.rule.refuse => return Err(FAILED.into()),
                 None => continue,
@@ -165,6 +202,9 @@ impl Chain {
     /// Asks about a message; `None` if every hook passes it. One guard against panics serves for all of them.
     #[inline(never)]
     pub(crate) fn object(&self, client: &Identity, publish: &InboundPublish<'_>) -> Option<Box<Objection>> {
+        if !self.have_been_asked.load(Ordering::Relaxed) {
+            return self.object_first(client, publish);
+        }
         let place = Cell::new(0);
         let asked = catch_unwind(AssertUnwindSafe(|| {
             for (number, entry) in self.publishing.iter().enumerate() {
@@ -179,8 +219,24 @@ impl Chain {
         }));
         match asked {
             Ok(objection) => objection,
-            Err(_) => Some(Objection::new(place.get(), None)),
+            Err(_) => {
+                self.publishing[place.get()].note_panic();
+                Some(Objection::new(place.get(), None))
+            }
         }
+    }
+
+    /// The same, until each hook has been asked once.
+    #[cold]
+    fn object_first(&self, client: &Identity, publish: &InboundPublish<'_>) -> Option<Box<Objection>> {
+        for (place, entry) in self.publishing.iter().enumerate() {
+            let verdict = self.call(entry, Events::PUBLISH, |hook| hook.publish(client, publish));
+            if !matches!(verdict, Some(PublishVerdict::Pass)) {
+                return Some(Objection::new(place, verdict));
+            }
+        }
+        self.have_been_asked.store(true, Ordering::Relaxed);
+        None
     }
 
     /// What becomes of a message.
@@ -202,9 +258,6 @@ impl Chain {
     ) -> Ruling {
         let mut rewritten: Option<Box<Publication>> = None;
         let (objecting, others) = self.publishing[place..].split_first().expect("one has objected");
-        if verdict.is_none() {
-            objecting.note_panic();
-        }
         let mut entry = objecting;
         let mut others = others.iter();
         loop {
@@ -224,7 +277,8 @@ impl Chain {
             let Some(next) = others.next() else { break };
             entry = next;
             let changed = rewritten.as_deref().and_then(|publication| rewrite(publish, publication, now));
-            verdict = entry.call(|hook| hook.publish(client, changed.as_ref().unwrap_or(publish)));
+            let publish = changed.as_ref().unwrap_or(publish);
+            verdict = self.call(entry, Events::PUBLISH, |hook| hook.publish(client, publish));
         }
         rewritten.map_or(Ruling::Pass, Ruling::Rewritten)
     }
@@ -237,7 +291,10 @@ impl Chain {
     ) -> Result<Option<Publication>, ReasonCode> {
         let qos = publication.qos;
         for entry in self.wanting(Events::REVIEW_PUBLISH) {
-            match entry.wait(|hook| hook.review_publish(client, &publication)).await {
+            let answer = self
+                .wait(entry, Events::REVIEW_PUBLISH, |hook| hook.review_publish(client, &publication))
+                .await;
+            match answer {
                 Some(PublishVerdict::Pass) => {}
                 Some(PublishVerdict::Rewrite(changed)) if changed.check().is_ok() => {
                     publication = Publication { qos, ..*changed };
@@ -262,8 +319,11 @@ impl Chain {
     ) -> Result<(), ReasonCode> {
         for entry in self.wanting(Events::REVIEW_SUBSCRIBE) {
             let mut changed = (filter.clone(), *options);
-            let answer =
-                entry.wait(|hook| hook.review_subscribe(client, &mut changed.0, &mut changed.1)).await;
+            let answer = self
+                .wait(entry, Events::REVIEW_SUBSCRIBE, |hook| {
+                    hook.review_subscribe(client, &mut changed.0, &mut changed.1)
+                })
+                .await;
             let sense = is_subscribable(&changed, (filter, *options));
             if entry.passes(answer, sense, PacketType::Suback)? {
                 (*filter, *options) = changed;
@@ -288,7 +348,7 @@ impl Chain {
         let mut replaced: Option<Vec<u8>> = None;
         for entry in self.wanting(event) {
             let now = replaced.as_deref().and_then(|bytes| decode(bytes, Version::V5).ok());
-            let verdict = entry.call(|hook| ask(hook, now.as_ref().unwrap_or(packet)));
+            let verdict = self.call(entry, event, |hook| ask(hook, now.as_ref().unwrap_or(packet)));
             match verdict {
                 Some(PacketVerdict::Pass) => {}
                 Some(PacketVerdict::Replace(bytes)) if is_sense(&bytes) => replaced = Some(bytes),
@@ -345,7 +405,9 @@ impl Chain {
     ) -> Result<(), ReasonCode> {
         for entry in self.wanting(Events::SUBSCRIBE) {
             let mut changed = (filter.clone(), *options);
-            let answer = entry.call(|hook| hook.subscribe(client, &mut changed.0, &mut changed.1));
+            let answer = self.call(entry, Events::SUBSCRIBE, |hook| {
+                hook.subscribe(client, &mut changed.0, &mut changed.1)
+            });
             let sense = is_subscribable(&changed, (filter, *options));
             if entry.passes(answer, sense, PacketType::Suback)? {
                 (*filter, *options) = changed;
@@ -357,7 +419,7 @@ impl Chain {
     pub(crate) fn unsubscribe(&self, client: &Identity, filter: &mut String) -> Result<(), ReasonCode> {
         for entry in self.wanting(Events::UNSUBSCRIBE) {
             let mut changed = filter.clone();
-            let answer = entry.call(|hook| hook.unsubscribe(client, &mut changed));
+            let answer = self.call(entry, Events::UNSUBSCRIBE, |hook| hook.unsubscribe(client, &mut changed));
             let sense = changed == *filter || is_filter(&changed);
             if entry.passes(answer, sense, PacketType::Unsuback)? {
                 *filter = changed;
@@ -368,7 +430,9 @@ impl Chain {
 
     pub(crate) fn select_member(&self, topic: &str, members: &[&str]) -> Option<usize> {
         let mut wanting = self.wanting(Events::SELECT_MEMBER);
-        let chosen = wanting.find_map(|entry| entry.call(|hook| hook.select_member(topic, members))?);
+        let chosen = wanting.find_map(|entry| {
+            self.call(entry, Events::SELECT_MEMBER, |hook| hook.select_member(topic, members))?
+        });
         chosen.filter(|chosen| *chosen < members.len())
     }
 
@@ -376,7 +440,7 @@ impl Chain {
     pub(crate) fn will(&self, client_id: &str, will: &mut Publication) -> bool {
         self.wanting(Events::WILL).all(|entry| {
             let mut changed = will.clone();
-            match entry.call(|hook| hook.will(client_id, &mut changed)) {
+            match self.call(entry, Events::WILL, |hook| hook.will(client_id, &mut changed)) {
                 Some(true) if changed.check().is_ok() => {
                     *will = changed;
                     true
@@ -389,11 +453,19 @@ impl Chain {
 }
 
 impl Entry {
-    /// `None` if the hook panics.
-    fn call<T>(&self, call: impl FnOnce(&dyn Hooks) -> T) -> Option<T> {
-        self.caught(|| call(&*self.hook))
+    fn new(hook: Arc<dyn Hooks>) -> Self {
+        let (events, rule) = (hook.interests(), hook.failure_rule());
+        let any: &dyn Any = &*hook;
+        let kind = any.type_id();
+        Self { hook, kind, events: Waning::new(events), untried: Waning::new(events), rule }
     }
 
+    #[inline]
+    fn wants(&self, event: Events) -> bool {
+        self.events.events().contains(event)
+    }
+
+    /// `None` if the hook panics.
     fn caught<T>(&self, call: impl FnOnce() -> T) -> Option<T> {
         let called = catch_unwind(AssertUnwindSafe(call));
         if called.is_err() {
@@ -424,8 +496,7 @@ impl Entry {
     }
 
     /// `None` if the hook panics or takes too long.
-    async fn wait<'a, T>(&'a self, ask: impl FnOnce(&'a dyn Hooks) -> crate::Answer<'a, T>) -> Option<T> {
-        let answer = self.caught(|| ask(&*self.hook))?;
+    async fn wait<T>(&self, answer: crate::Answer<'_, T>) -> Option<T> {
         let answer = AssertUnwindSafe(answer).catch_unwind();
         match tokio::time::timeout(self.rule.deadline, answer).await {
             Ok(Ok(answer)) => Some(answer),

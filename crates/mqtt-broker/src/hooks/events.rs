@@ -1,4 +1,5 @@
 use core::ops::BitOr;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A set of events: what a hook wants to be asked or told about.
 ///
@@ -118,5 +119,24 @@ impl BitOr for Events {
 
     fn bitor(self, other: Self) -> Self {
         self.or(other)
+    }
+}
+
+/// A set of events that only becomes smaller, for all threads.
+#[derive(Debug, Default)]
+pub(super) struct Waning(AtomicU64);
+
+impl Waning {
+    pub(super) fn new(events: Events) -> Self {
+        Self(AtomicU64::new(events.0))
+    }
+
+    #[inline]
+    pub(super) fn events(&self) -> Events {
+        Events(self.0.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn remove(&self, events: Events) {
+        self.0.fetch_and(!events.0, Ordering::Relaxed);
     }
 }

@@ -2,8 +2,10 @@
 
 mod chain;
 mod events;
+mod left_out;
 mod sense;
 
+use std::any::Any;
 use std::fmt;
 use std::time::Duration;
 
@@ -44,8 +46,9 @@ pub(crate) use sense::refusal_for;
 ///     }
 /// }
 /// ```
-pub trait Hooks: fmt::Debug + Send + Sync + 'static {
-    /// The events that this hook wants. Asked once, when the broker is put together.
+pub trait Hooks: Any + fmt::Debug + Send + Sync {
+    /// The events that this hook wants. Asked once, when the broker is put together. Of the events that come with each
+    /// message or packet, those whose methods it leaves out cost nothing after the first one.
     fn interests(&self) -> Events;
 
     /// What counts when a question is not answered in time or a method panics.
@@ -123,6 +126,7 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     /// A client that was admitted sent a packet, or one was injected under its name. May ignore or replace it, or end the connection.
     fn packet_received(&self, client: &Identity, packet: &Packet<'_>) -> PacketVerdict {
         let _ = (client, packet);
+        left_out::note::<Self>(Events::PACKET_RECEIVED);
         PacketVerdict::Pass
     }
 
@@ -131,6 +135,7 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     /// acknowledge leaves it unacknowledged until the client comes back.
     fn packet_sending(&self, client: &Identity, packet: &Packet<'_>) -> PacketVerdict {
         let _ = (client, packet);
+        left_out::note::<Self>(Events::PACKET_SENDING);
         PacketVerdict::Pass
     }
 
@@ -162,6 +167,7 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
         options: &'a mut SubscriptionOptions,
     ) -> Answer<'a, Result<(), ReasonCode>> {
         let _ = (client, filter, options);
+        left_out::note::<Self>(Events::REVIEW_SUBSCRIBE);
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -189,6 +195,7 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     /// message, take it without passing it on, or refuse it.
     fn publish(&self, client: &Identity, publish: &InboundPublish<'_>) -> PublishVerdict {
         let _ = (client, publish);
+        left_out::note::<Self>(Events::PUBLISH);
         PublishVerdict::Pass
     }
 
@@ -201,29 +208,34 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
         publication: &'a Publication,
     ) -> Answer<'a, PublishVerdict> {
         let _ = (client, publication);
+        left_out::note::<Self>(Events::REVIEW_PUBLISH);
         Box::pin(std::future::ready(PublishVerdict::Pass))
     }
 
     /// A client's message was taken; `reason` is what its acknowledgement says.
     fn published(&self, client: &Identity, publish: &InboundPublish<'_>, reason: ReasonCode) {
         let _ = (client, publish, reason);
+        left_out::note::<Self>(Events::PUBLISHED);
     }
 
     /// Which member of a shared subscription gets a message: its place in `members` (client identifiers), or `None` to
     /// leave it to the strategy. A place beyond the end counts as `None`.
     fn select_member(&self, topic: &str, members: &[&str]) -> Option<usize> {
         let _ = (topic, members);
+        left_out::note::<Self>(Events::SELECT_MEMBER);
         None
     }
 
     /// A message was discarded.
     fn dropped(&self, reason: DropReason, client_id: &str, topic: &str, qos: QoS) {
         let _ = (reason, client_id, topic, qos);
+        left_out::note::<Self>(Events::DROPPED);
     }
 
     /// A message was retained, or (with an empty payload) one was cleared.
     fn retained(&self, message: &Message) {
         let _ = message;
+        left_out::note::<Self>(Events::RETAINED);
     }
 
     /// The retained message of this topic has expired and was removed, up to a second later.
@@ -234,28 +246,33 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     /// A retained message was sent for a new subscription.
     fn retained_replayed(&self, client_id: &str, message: &Message, qos: QoS) {
         let _ = (client_id, message, qos);
+        left_out::note::<Self>(Events::RETAINED_REPLAYED);
     }
 
     /// A message above QoS 0 was written to a client for the first time. While a hook wants this event, what is sent is
     /// decoded again.
     fn sent(&self, client: &Identity, publish: &Publish<'_>) {
         let _ = (client, publish);
+        left_out::note::<Self>(Events::SENT);
     }
 
     /// A PUBLISH or PUBREL was repeated for a client that came back ([MQTT-4.4.0-1]).
     fn resent(&self, client: &Identity, packet: &Packet<'_>) {
         let _ = (client, packet);
+        left_out::note::<Self>(Events::RESENT);
     }
 
     /// Messages above QoS 0 wait for a client that has as many under way as it takes, its Receive Maximum or all
     /// 65,535 packet identifiers: they are sent when it acknowledges. Told once, until the client has made room.
     fn packet_ids_exhausted(&self, client: &Identity, inflight: usize) {
         let _ = (client, inflight);
+        left_out::note::<Self>(Events::PACKET_IDS_EXHAUSTED);
     }
 
     /// A client has acknowledged the message with this packet identifier to the end, or refused it.
     fn acknowledged(&self, client: &Identity, packet_id: u16, reason: ReasonCode) {
         let _ = (client, packet_id, reason);
+        left_out::note::<Self>(Events::ACKNOWLEDGED);
     }
 
     /// A will is due. May rewrite it; `false` withholds it.

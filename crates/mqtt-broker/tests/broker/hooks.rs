@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use crate::harness::{Harness, quiet, start};
+use crate::panics::Explosive;
 use crate::restarts::stored;
 use crate::wires::settle;
 
@@ -175,6 +176,37 @@ async fn a_connection_is_told_of_from_its_beginning_to_its_end() {
     assert_eq!(diary.take(), ["received Disconnect", "disconnected c ClientLeft", "ended c"]);
     house.shut_down().await;
     assert_eq!(diary.take(), ["stopped"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_end_of_a_connection_is_told_of_with_its_cause() {
+    let diary = Arc::new(Diary::default());
+    let builder = Broker::builder().settings(quiet(|_| ())).access(Arc::new(Explosive));
+    let house = start(builder.hook(diary.clone() as Arc<dyn Hooks>)).await;
+    let cause = async || {
+        settle().await;
+        let lines = diary.take();
+        let told = lines.iter().find_map(|line| line.strip_prefix("disconnected c "));
+        told.unwrap_or_else(|| panic!("no end in {lines:?}")).to_owned()
+    };
+    let mut peer = house.v5("c").await;
+    peer.send(connect("c")).await;
+    assert_eq!(cause().await, "Violation(ProtocolError)");
+    let peer = house.connect(connect("c").keep_alive_s(10)).await;
+    sleep(Duration::from_secs(16)).await;
+    assert_eq!(cause().await, "KeepAliveTimeout");
+    drop(peer);
+    let peer = house.v5("c").await;
+    house.broker.client("c").disconnect(ReasonCode::UseAnotherServer).expect("it is connected");
+    assert_eq!(cause().await, "Ordered(UseAnotherServer)");
+    drop(peer);
+    let mut peer = house.v5("c").await;
+    peer.send(publish("explosive").payload("x").qos1(1)).await;
+    assert_eq!(cause().await, "Panicked");
+    let peer = house.v5("c").await;
+    house.shut_down().await;
+    assert_eq!(cause().await, "Shutdown");
+    drop(peer);
 }
 
 #[tokio::test(start_paused = true)]
@@ -466,6 +498,45 @@ async fn hooks_decide_who_comes_in_and_on_what_terms() {
     let mut late = house.open("late");
     late.send(connect("x").username("late")).await;
     late.expect_refusal(ReasonCode::ServerBusy).await;
+}
+
+/// Grants less than the client asks for.
+#[derive(Debug)]
+struct Thrifty;
+
+impl Hooks for Thrifty {
+    fn interests(&self) -> Events {
+        Events::CONNECT
+    }
+    fn connect<'a>(&'a self, _: &'a Peer, opening: &'a mut Opening) -> Answer<'a, Result<(), Refusal>> {
+        opening.session_expiry_s = 7;
+        opening.theirs.receive_maximum = std::num::NonZero::<u16>::MIN;
+        opening.theirs.maximum_packet_size_bytes = 30;
+        Box::pin(std::future::ready(Ok(())))
+    }
+}
+
+/// [MQTT-3.2.2-21] for the expiry; nobody has to be told of the others, since the client takes more than it gets.
+#[tokio::test(start_paused = true)]
+async fn limits_that_a_hook_lowers_hold_for_what_the_client_is_sent() {
+    let house = house_with(&[Arc::new(Thrifty)]).await;
+    let mut reader = house.open("reader");
+    let connack = reader.connect(connect("reader").clean(false).session_expiry_s(100)).await;
+    assert_eq!(connack.properties().session_expiry_interval_s(), Some(7));
+    reader.subscribe("t", AtLeastOnce).await;
+    let mut writer = house.v5("writer").await;
+    for (packet_id, payload) in [(1, "first"), (2, &*"x".repeat(40)), (3, "third")] {
+        writer.send(publish("t").payload(payload).qos1(packet_id)).await;
+        writer.expect_puback(packet_id).await;
+    }
+    let first = reader.expect_publish().await;
+    reader.expect_silence().await;
+    reader.send(mqtt_testkit::puback(first.packet_id)).await;
+    reader.receive_text("third").await;
+    assert_eq!(house.broker.metrics().dropped_for(DropReason::TooLargeForReceiver), 1);
+    reader.cut();
+    sleep(Duration::from_secs(8)).await;
+    assert!(house.broker.client("reader").details().await.is_err(), "its session has ended");
 }
 
 #[tokio::test(start_paused = true)]

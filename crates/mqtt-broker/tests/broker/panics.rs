@@ -15,7 +15,7 @@ use crate::harness::{Harness, broker_asking, broker_with_method, quiet, start};
 use crate::wires::settle;
 
 #[derive(Debug)]
-struct Explosive;
+pub(crate) struct Explosive;
 
 impl Access for Explosive {
     fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mqtt_broker::Broker;
+use mqtt_broker::{Access, Answer, Broker, Grant, Identity, Login};
 use mqtt_codec::QoS::{AtLeastOnce, AtMostOnce};
 use mqtt_codec::{
     Property,
     ReasonCode::{self, ContinueAuthentication, ReAuthenticate, Success},
 };
-use mqtt_session::{AuthenticationMethod, Exchange, Step};
+use mqtt_session::{AuthenticationMethod, Exchange, Refusal, Rights, Step};
 use mqtt_testkit::{Peer, auth, connect, publish, will};
+use mqtt_topic::{TopicFilter, TopicName};
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::sleep;
 
 use crate::harness::{Harness, quiet, start};
@@ -41,6 +45,10 @@ impl Questions {
 }
 
 impl Exchange for Questions {
+    fn claimed_username(&self) -> Option<&str> {
+        Some(&self.client_id)
+    }
+
     fn step(&mut self, data: &[u8]) -> Step {
         if self.asked > 0 && data != reversed(&self.question(self.asked)) {
             return Step::Failure(ReasonCode::NotAuthorized);
@@ -176,4 +184,53 @@ async fn an_unfinished_login_takes_nobody_over_and_is_cut_off() {
     sleep(Duration::from_secs(10)).await;
     thief.expect_closed().await;
     peer.ping().await;
+}
+
+/// Notes who failed, and can make all wait.
+#[derive(Debug, Default)]
+struct Watchful {
+    failed: Mutex<Vec<String>>,
+    holds_back: AtomicBool,
+}
+
+impl Access for Watchful {
+    fn authenticate<'a>(&'a self, login: &'a Login<'a>) -> Answer<'a, Result<Grant, Refusal>> {
+        Box::pin(std::future::ready(Ok(Grant::named(login.username))))
+    }
+
+    fn may_prove(&self, _: Option<SocketAddr>, _: &str) -> bool {
+        !self.holds_back.load(Ordering::Relaxed)
+    }
+
+    fn exchange_failed(&self, _: Option<SocketAddr>, username: Option<&str>) {
+        self.failed.lock().extend(username.map(Into::into));
+    }
+
+    fn publish_rights(&self, _: &Identity, _: TopicName<&str>) -> Rights {
+        Rights::ALL
+    }
+
+    fn may_subscribe(&self, _: &Identity, _: &TopicFilter<&str>, _: mqtt_codec::QoS) -> bool {
+        true
+    }
+}
+
+/// [MQTT-4.12.1-2]: and it counts as one of the failures that make whoever guesses wait.
+#[tokio::test(start_paused = true)]
+async fn mqtt_4_12_1_2_failing_to_authenticate_again_counts_as_failing_the_first_time() {
+    let access = Arc::new(Watchful::default());
+    let builder = Broker::builder().settings(quiet(|_| ())).access(access.clone() as Arc<dyn Access>);
+    let house = start(builder.authentication_method(Arc::new(Mirror("MIRROR")))).await;
+    let mut peer = guest(&house, "MIRROR").await;
+    peer.send(auth(ReAuthenticate).method("MIRROR", b"")).await;
+    peer.expect_auth().await;
+    peer.send(auth(ContinueAuthentication).method("MIRROR", b"a guess")).await;
+    peer.expect_disconnect(ReasonCode::NotAuthorized).await;
+    assert_eq!(*access.failed.lock(), ["guest"]);
+
+    let mut peer = guest(&house, "MIRROR").await;
+    access.holds_back.store(true, Ordering::Relaxed);
+    peer.send(auth(ReAuthenticate).method("MIRROR", b"")).await;
+    peer.expect_disconnect(ReasonCode::ConnectionRateExceeded).await;
+    assert_eq!(access.failed.lock().len(), 1, "nobody looked at it");
 }
