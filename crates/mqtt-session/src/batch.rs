@@ -50,6 +50,24 @@ pub struct Batch {
 }
 
 /// Collects messages into a [`Batch`].
+///
+/// ```
+/// use mqtt_codec::{PlainPublish, QoS, Version};
+/// use mqtt_session::{BatchBuilder, InboundPublish, Layout, is_batchable};
+/// use mqtt_topic::TopicName;
+///
+/// let frame = b"\x30\x07\0\x01t\0abc"; // PUBLISH to `t`, no properties
+/// let plain = PlainPublish::read(frame, "t", Version::V5).expect("plain");
+/// let publish = InboundPublish::plain(&plain, TopicName::parse("t")?);
+/// assert!(is_batchable(&publish));
+/// let mut builder = BatchBuilder::new(Layout::of(Version::V3_1_1), QoS::AtMostOnce);
+/// builder.push(&publish);
+/// builder.push(&publish);
+/// let batch = builder.finish(0).expect("two messages");
+/// assert_eq!((batch.messages(), batch.payload_bytes()), (2, 6));
+/// assert_eq!(batch.bytes(), [b"\x30\x06\0\x01tabc".as_slice(); 2].concat());
+/// # Ok::<(), mqtt_topic::TopicError>(())
+/// ```
 #[derive(Debug)]
 pub struct BatchBuilder {
     bytes: Vec<u8>,

@@ -12,6 +12,27 @@ use crate::send::write;
 use crate::{Policy, TheirLimits, Violation, WillMessage};
 
 /// What a CONNECT asked for and what the policy grants.
+///
+/// ```
+/// use mqtt_codec::{Connect, Properties, Version};
+/// use mqtt_session::{Opening, Policy};
+///
+/// let connect = Connect {
+///     version: Version::V5,
+///     clean_start: true,
+///     keep_alive_s: 60,
+///     properties: Properties::EMPTY,
+///     client_id: "thermometer",
+///     will: None,
+///     username: None,
+///     password: None,
+/// };
+/// let policy = Policy { keep_alive_max_s: 30, ..Policy::default() };
+/// let mut opening = Opening::accept(&connect, &policy, || "chosen by us".into())?;
+/// assert_eq!((opening.keep_alive_s, opening.keep_alive_changed), (30, true));
+/// assert_eq!(&*opening.client_id, "thermometer");
+/// # Ok::<(), mqtt_session::Violation>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Opening {
     /// The client's protocol version.

@@ -3,6 +3,18 @@
 use std::time::{Duration, Instant};
 
 /// Watches for silence: a peer that sends nothing for one and a half intervals is gone.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use mqtt_session::KeepAlive;
+///
+/// let start = Instant::now();
+/// let mut keep_alive = KeepAlive::new(60, start);
+/// assert_eq!(keep_alive.deadline(), Some(start + Duration::from_secs(90)));
+/// keep_alive.heard(start + Duration::from_secs(20));
+/// assert_eq!(keep_alive.deadline(), Some(start + Duration::from_secs(110)));
+/// assert_eq!(KeepAlive::new(0, start).deadline(), None);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct KeepAlive {
     interval_s: u16,

@@ -30,6 +30,25 @@ impl Default for OurLimits {
 }
 
 /// What the peer accepts from us.
+///
+/// ```
+/// use mqtt_codec::{Connect, Properties, Version};
+/// use mqtt_session::{PACKET_BYTES_MAX, TheirLimits};
+///
+/// let connect = Connect {
+///     version: Version::V5,
+///     clean_start: true,
+///     keep_alive_s: 60,
+///     properties: Properties::EMPTY,
+///     client_id: "thermometer",
+///     will: None,
+///     username: None,
+///     password: None,
+/// };
+/// let theirs = TheirLimits::of_client(&connect);
+/// assert_eq!((theirs.receive_maximum.get(), theirs.maximum_packet_size_bytes), (65_535, PACKET_BYTES_MAX));
+/// assert_eq!((theirs, theirs.topic_alias_maximum), (TheirLimits::default(), 0));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TheirLimits {
     /// QoS 1 and QoS 2 messages that we may have under way towards the peer ([MQTT-3.3.4-9]).

@@ -206,6 +206,19 @@ fn is_forwarded(property: &Property<'_>) -> bool {
 }
 
 /// What belongs to one hop: made fresh for each receiver.
+///
+/// ```
+/// use mqtt_codec::{Properties, QoS};
+/// use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER};
+/// use mqtt_topic::TopicName;
+///
+/// let topic = TopicName::parse("greenhouse/1")?;
+/// let message = Message::new(topic, Properties::EMPTY, b"21.5", NO_PUBLISHER, None);
+/// let hop = Hop { retain: true, ..Hop::new(QoS::AtLeastOnce) };
+/// let delivery = Delivery { message, hop }; // the message is shared, the hop is this receiver's
+/// assert_eq!(delivery.message.payload(), b"21.5");
+/// # Ok::<(), mqtt_topic::TopicError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hop {
     /// Quality of service towards this receiver.

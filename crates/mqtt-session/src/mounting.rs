@@ -12,6 +12,18 @@ use crate::{InboundPublish, PACKET_BYTES_MAX};
 
 /// Gives the messages of one client their whole names. Holds what differs from what arrived, and is used again for each
 /// message.
+///
+/// ```
+/// use std::sync::Arc;
+/// use mqtt_codec::{PlainPublish, Version};
+/// use mqtt_session::{InboundPublish, Mounting};
+/// use mqtt_topic::{Mountpoint, TopicName};
+///
+/// let plain = PlainPublish::read(b"\x30\x04\0\x01t\0", "t", Version::V5).expect("plain");
+/// let publish = InboundPublish::plain(&plain, TopicName::parse("t").expect("a name"));
+/// let mut mounting = Mounting::new(Arc::new(Mountpoint::parse("house 7/").expect("a prefix")));
+/// assert_eq!(mounting.mount(&publish).expect("it fits").topic.as_str(), "house 7/t");
+/// ```
 #[derive(Debug)]
 pub struct Mounting {
     mountpoint: Arc<Mountpoint>,

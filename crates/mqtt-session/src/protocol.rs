@@ -35,6 +35,33 @@ pub(crate) struct Offers {
 ///
 /// Packets go in through [`receive`](Self::receive); packets to send are appended, encoded, to the
 /// buffer that each sending method takes.
+///
+/// ```
+/// use std::time::Instant;
+/// use mqtt_codec::{Connect, Packet, Properties, ReasonCode, Version, decode};
+/// use mqtt_session::{Opening, Policy, Protocol, Received, Session};
+///
+/// let connect = Connect {
+///     version: Version::V5,
+///     clean_start: true,
+///     keep_alive_s: 60,
+///     properties: Properties::EMPTY,
+///     client_id: "thermometer",
+///     will: None,
+///     username: None,
+///     password: None,
+/// };
+/// let (policy, now) = (Policy::default(), Instant::now());
+/// let mut opening = Opening::accept(&connect, &policy, || "chosen".into())?;
+/// let mut protocol = Protocol::broker(&mut opening, &policy, Session::new(), now);
+/// let mut out = Vec::new();
+/// let packet = decode(b"\x32\x06\0\x01t\0\x07\0", Version::V5)?; // PUBLISH to `t` at QoS 1, identifier 7
+/// let Received::Publish(publish) = protocol.receive(packet, now, &mut out)? else { panic!("it was one") };
+/// let ticket = publish.ticket();
+/// protocol.answer_publish(ticket, ReasonCode::Success, &mut out); // once it was routed and stored
+/// assert!(matches!(decode(&out, Version::V5)?, Packet::Puback(ack) if ack.packet_id.get() == 7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Protocol {
     role: Role,

@@ -20,6 +20,18 @@ pub struct Subscription {
 ///
 /// A value that moves: into a [`Protocol`](crate::Protocol) while a connection exists, into storage while
 /// none does, and from one connection to the next when a client is taken over.
+///
+/// ```
+/// use mqtt_codec::{QoS, SubscriptionOptions};
+/// use mqtt_session::{Session, Subscription};
+///
+/// let mut session = Session::new();
+/// let options = SubscriptionOptions { qos: QoS::AtLeastOnce, ..SubscriptionOptions::default() };
+/// let subscription = Subscription { options, identifier: Some(7) };
+/// assert_eq!(session.subscribe("greenhouse/#", subscription), None);
+/// assert_eq!(session.subscription("greenhouse/#"), Some(subscription));
+/// assert_eq!(session.unacknowledged_len(), 0);
+/// ```
 #[derive(Debug, Default)]
 pub struct Session {
     pub(crate) outbound: Outbound,

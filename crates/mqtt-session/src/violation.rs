@@ -5,6 +5,15 @@ use core::fmt;
 use mqtt_codec::{DecodeError, ReasonCode};
 
 /// The peer broke a rule: the connection ends with this reason (section 4.13).
+///
+/// ```
+/// use mqtt_codec::ReasonCode;
+/// use mqtt_session::Violation;
+///
+/// let violation = Violation::protocol_error("MQTT-3.3.4-7");
+/// assert_eq!(violation.reason, ReasonCode::ProtocolError);
+/// assert!(violation.to_string().ends_with("[MQTT-3.3.4-7]"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// What a DISCONNECT or CONNACK says.

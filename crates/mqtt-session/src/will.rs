@@ -10,6 +10,19 @@ use crate::mounting::mount_response_topic;
 use crate::{Policy, Violation};
 
 /// A will that was accepted with a CONNECT.
+///
+/// ```
+/// use mqtt_codec::{Properties, QoS, ReasonCode, Will};
+/// use mqtt_session::{Policy, WillMessage};
+///
+/// let topic = "greenhouse/1/state";
+/// let will = Will { qos: QoS::AtLeastOnce, retain: true, properties: Properties::EMPTY, topic, payload: b"gone" };
+/// let accepted = WillMessage::accept(&will, &Policy::default())?;
+/// assert_eq!((accepted.qos, accepted.delay_interval_s), (QoS::AtLeastOnce, 0));
+/// let refused = WillMessage::accept(&Will { topic: "greenhouse/+", ..will }, &Policy::default());
+/// assert_eq!(refused.unwrap_err().reason, ReasonCode::TopicNameInvalid);
+/// # Ok::<(), mqtt_session::Violation>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct WillMessage {
     topic: TopicName<Box<str>>,

@@ -4,7 +4,7 @@ use super::Problem;
 use crate::workspace::SourceFile;
 
 /// The crates that are used by programs of other people and are complete in this.
-const CRATES: [&str; 11] = [
+const CRATES: [&str; 12] = [
     "mqtt-access",
     "mqtt-broker",
     "mqtt-client",
@@ -13,6 +13,7 @@ const CRATES: [&str; 11] = [
     "mqtt-http",
     "mqtt-login",
     "mqtt-plugin",
+    "mqtt-session",
     "mqtt-store",
     "mqtt-topic",
     "mqtt-transport",

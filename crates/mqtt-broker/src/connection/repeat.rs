@@ -13,8 +13,6 @@ use super::hooked::{self, Handled};
 use super::publisher::Arrived;
 use crate::hooks::{Events, Objection};
 
-/// Hooks that want these are told at the places where packets are taken apart.
-const PACKETS: Events = Events::PACKET_RECEIVED.or(Events::ACKNOWLEDGED);
 const PUBLICATIONS: Events = Events::PUBLISH.or(LATER);
 /// What comes after the question that is answered at once.
 const LATER: Events = Events::REVIEW_PUBLISH.or(Events::PUBLISHED);
@@ -29,10 +27,13 @@ impl Dialogue {
         now: Instant,
         out: &mut Vec<u8>,
     ) -> Option<Result<(), Violation>> {
-        if self.core.hooks.wants_any(PACKETS) {
+        // Hooks that want these are told at the places where packets are taken apart.
+        let wanted = self.core.hooks.wanted();
+        if wanted.contains(Events::PACKET_RECEIVED) {
             return None;
         }
         match PlainAck::read(frame) {
+            Some(_) if wanted.contains(Events::ACKNOWLEDGED) => None,
             Some(ack) => self.repeat_ack(ack, now, out).then_some(Ok(())),
             None => self.repeat_publish(frame, now, out),
         }

@@ -34,9 +34,13 @@ impl Dialogue {
             }
         }
         let sent_from = out.len();
+        let under_way =
+            self.core.hooks.wants(Events::SENT).then(|| self.protocol.session().unacknowledged_len());
         let taken = self.fill_from_replays(now, out) && self.fill_from_outbox(now, writer);
         let out = writer.buffer();
-        self.tell_sent(out, sent_from, Events::SENT);
+        if under_way.is_some_and(|before| self.protocol.session().unacknowledged_len() > before) {
+            self.tell_sent(out, sent_from, Events::SENT);
+        }
         let filled = taken || out.len() > filled_from;
         self.show(out, filled_from);
         filled

@@ -98,12 +98,6 @@ impl Chain {
         self.wanted().contains(event)
     }
 
-    /// Whether any hook wants one of these events.
-    #[inline]
-    pub(crate) fn wants_any(&self, events: Events) -> bool {
-        self.wanted().overlaps(events)
-    }
-
     fn wanting(&self, event: Events) -> impl Iterator<Item = &Entry> {
         self.entries.iter().map(|entry| &**entry).filter(move |entry| entry.wants(event))
     }

@@ -1,7 +1,7 @@
 //! What a plug-in costs for each message that it rewrites: messages are published on a topic that nobody reads, with and
 //! without it, in turns.
 //!
-//! `cargo run --release -p mqtt-plugin --example cost`
+//! `cargo bench -p mqtt-plugin --bench cost`
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 
 use std::error::Error;
