@@ -70,6 +70,8 @@ pub(super) const SUITES: &[(&str, Prepare)] = &[
     ("browser", browser),
     ("quic", |places| encrypting(places, "quic", "quic_cases.py")),
     ("access", |places| virtual_environment(places, "access", "access_cases.py")),
+    ("security", |places| virtual_environment(places, "security", "security_cases.py")),
+    ("mosquitto-twin", |places| virtual_environment(places, "mosquitto-twin", "mosquitto_twin_cases.py")),
     ("login", |places| virtual_environment(places, "login", "login_cases.py")),
     ("database-access", |places| virtual_environment(places, "database-access", "database_cases.py")),
     ("mosquitto", |places| {
