@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use mqtt_store::{Condition, Journal};
+use mqtt_store::{Condition, Journal, StoreEvent};
 
 use crate::MetricsSnapshot;
 use crate::core::Core;
@@ -30,6 +30,8 @@ pub struct StorageSnapshot {
     pub bytes_written: u64,
     /// Syncs since the start.
     pub syncs: u64,
+    /// Messages whose bytes are damaged: they were wanted, and could not be read.
+    pub unreadable: u64,
 }
 
 impl StorageSnapshot {
@@ -45,6 +47,7 @@ impl StorageSnapshot {
             bytes_waiting: health.bytes_waiting.load(Ordering::Relaxed),
             bytes_written: health.bytes_written.load(Ordering::Relaxed),
             syncs: health.syncs.load(Ordering::Relaxed),
+            unreadable: health.unreadable.load(Ordering::Relaxed),
         }
     }
 }
@@ -59,16 +62,18 @@ impl Core {
         }
     }
 
-    /// Logs every change of the store's condition, once.
+    /// Logs every change of the store's condition, once, and what is damaged in it.
     pub(crate) fn log_storage(&self) {
         if let Some(journal) = self.store.journal() {
-            journal.health().on_change(log);
+            journal.health().on_event(|event| match event {
+                StoreEvent::Changed(condition, error) => log(condition, error.unwrap_or_default()),
+                StoreEvent::Damaged(what) => tracing::error!(what, "stored data is damaged"),
+            });
         }
     }
 }
 
-fn log(condition: Condition, error: Option<&str>) {
-    let error = error.unwrap_or_default();
+fn log(condition: Condition, error: &str) {
     match condition {
         Condition::Good => tracing::info!("the durable store has room again: messages are kept"),
         Condition::Full => {
@@ -99,6 +104,7 @@ impl Figures {
         self.add("storage/bytes/waiting", storage.bytes_waiting);
         self.add("storage/bytes/written", storage.bytes_written);
         self.add("storage/syncs", storage.syncs);
+        self.add("storage/messages/unreadable", storage.unreadable);
         self.add("storage/messages/per_sync", storage.messages_stored / storage.syncs.max(1));
     }
 }

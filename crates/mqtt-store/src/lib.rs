@@ -7,7 +7,9 @@ mod queue;
 mod retained;
 mod store;
 
-pub use durable::{Condition, DurableSettings, DurableStore, Health, RetainedTicket, WriteSettings};
+pub use durable::{
+    Condition, DurableSettings, DurableStore, Health, RetainedTicket, StoreEvent, WriteSettings,
+};
 pub use journal::{Durability, Journal, Progress, SessionHead, SessionId, Transaction};
 pub use memory::MemoryStore;
 pub use queue::{MemoryQueue, Overflow, Pushed, Queue, QueueLimits};

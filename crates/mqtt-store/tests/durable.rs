@@ -13,7 +13,7 @@ use mqtt_store::durable::Wall;
 use mqtt_store::durable::simulated::{Faults, SimulatedMedium};
 use mqtt_store::{
     Condition, Durability, DurableSettings, DurableStore, Journal, Progress, QueueLimits, Retained,
-    RetainedLimits, Store, Transaction, WriteSettings,
+    RetainedLimits, Store, StoreEvent, Transaction, WriteSettings,
 };
 use mqtt_topic::TopicName;
 
@@ -45,7 +45,8 @@ fn each_change_of_the_medium_is_told_once() {
     let store = on(&medium, RetainedLimits::default());
     let heard = Arc::new(Mutex::new(Vec::new()));
     let telling = heard.clone();
-    store.health().on_change(move |condition, error| {
+    store.health().on_event(move |event| {
+        let StoreEvent::Changed(condition, error) = event else { panic!("nothing is damaged") };
         telling.lock().expect("no panic").push((condition, error.is_some()));
     });
     let retain = || {

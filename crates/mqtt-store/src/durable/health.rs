@@ -53,15 +53,23 @@ pub struct Health {
     pub bytes_waiting: AtomicU64,
     /// Messages that wait for a session or are under way to its client, once for each session.
     pub messages: AtomicU64,
-    /// Messages that could not be read back.
+    /// Messages that could not be read back, once for each attempt.
     pub unreadable: AtomicU64,
     /// The latest error of the medium.
     pub last_error: Mutex<Option<String>>,
     listener: Mutex<Listener>,
 }
 
-/// Hears of every change, with the error that caused it.
-type Tell = dyn Fn(Condition, Option<&str>) + Send + Sync;
+/// What an operator has to know of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreEvent<'a> {
+    /// The medium is in another condition than before, because of this error if there was one.
+    Changed(Condition, Option<&'a str>),
+    /// Something that was stored safely is damaged; a sentence says what and what it costs.
+    Damaged(&'a str),
+}
+
+type Tell = dyn Fn(StoreEvent<'_>) + Send + Sync;
 
 #[derive(Default)]
 struct Listener(Option<Box<Tell>>);
@@ -83,18 +91,29 @@ impl Health {
         }
     }
 
-    /// Has `tell` called whenever the condition changes, on the thread that writes, which waits for it. One that was
-    /// set before hears nothing any more.
-    pub fn on_change(&self, tell: impl Fn(Condition, Option<&str>) + Send + Sync + 'static) {
+    /// Has `tell` called with every event, on the thread that writes or reads, which waits for it. One that was set
+    /// before hears nothing any more.
+    pub fn on_event(&self, tell: impl Fn(StoreEvent<'_>) + Send + Sync + 'static) {
         self.listener.lock().0 = Some(Box::new(tell));
+    }
+
+    fn tell(&self, event: StoreEvent<'_>) {
+        if let Some(tell) = &self.listener.lock().0 {
+            tell(event);
+        }
+    }
+
+    /// So many messages cannot be read any more, or none of what is damaged was one.
+    pub(crate) fn note_damage(&self, messages: u64, sentence: String) {
+        self.unreadable.fetch_add(messages, Ordering::Relaxed);
+        self.tell(StoreEvent::Damaged(&sentence));
+        *self.last_error.lock() = Some(sentence);
     }
 
     pub(crate) fn become_(&self, condition: Condition, error: Option<&str>) {
         let before = self.condition.swap(condition as u8, Ordering::AcqRel);
-        if before != condition as u8
-            && let Some(tell) = &self.listener.lock().0
-        {
-            tell(condition, error);
+        if before != condition as u8 {
+            self.tell(StoreEvent::Changed(condition, error));
         }
     }
 }

@@ -172,6 +172,7 @@ impl Importer {
             topic,
             properties: properties.as_bytes(),
             payload,
+            checksum: None,
         }));
         Ok(())
     }

@@ -240,6 +240,7 @@ impl Reading {
     /// Reads in the order of the medium, neighbours together.
     fn read(&self, mut parts: Vec<Part>) -> Vec<(usize, Option<Delivery>)> {
         parts.sort_unstable_by_key(|part| part.body.spot().at);
+        let (mut unreadable, mut last_error) = (0, String::new());
         let mut found = Vec::with_capacity(parts.len());
         let mut rest = &mut parts[..];
         while !rest.is_empty() {
@@ -258,8 +259,14 @@ impl Reading {
                 });
                 let hop = part.hop.clone();
                 let delivery = message.map(|message| Delivery { hop, message });
-                found.push((part.index, delivery.map_err(|error| self.note_unreadable(error)).ok()));
+                let delivery = delivery.map_err(|error| (unreadable, last_error) = (unreadable + 1, error));
+                found.push((part.index, delivery.ok()));
             }
+        }
+        if unreadable > 0 {
+            let sentence =
+                format!("{unreadable} messages cannot be read and are not delivered: {last_error}");
+            self.health.note_damage(unreadable, sentence);
         }
         found
     }
@@ -268,11 +275,6 @@ impl Reading {
         let body = Decoder::checked_body(bytes).ok().filter(|body| body.id == id);
         body.and_then(|body| recovery::message(&body, &self.wall))
             .ok_or_else(|| "the body of a message is damaged".to_owned())
-    }
-
-    fn note_unreadable(&self, error: String) {
-        self.health.unreadable.fetch_add(1, Ordering::Relaxed);
-        *self.health.last_error.lock() = Some(error);
     }
 }
 

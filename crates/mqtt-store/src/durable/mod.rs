@@ -36,7 +36,7 @@ mod writer;
 
 pub use backup::{BackedUp, backup};
 pub use export::export;
-pub use health::{Condition, Health};
+pub use health::{Condition, Health, StoreEvent};
 pub use import::{ImportError, Importer};
 pub use item::{CopyItem, Item, MessageItem};
 pub use medium::{Directory, Medium, MediumFile};

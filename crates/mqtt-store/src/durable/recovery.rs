@@ -9,7 +9,7 @@ use std::time::Instant;
 use hashbrown::HashMap;
 use mqtt_codec::{PacketId, Properties};
 use mqtt_session::{Delivery, Message, NO_PUBLISHER, Session};
-use mqtt_topic::{TopicFilter, TopicName};
+use mqtt_topic::TopicName;
 
 use super::budget::Budget;
 use super::image::{BodyImage, Image, RetainedImage, SessionImage};
@@ -263,9 +263,7 @@ impl Rebuilding<'_> {
         let head = image.head.clone().expect("sessions without a head were forgotten");
         let mut session = Session::new();
         for (filter, (subscription, _)) in &image.subscriptions {
-            if TopicFilter::parse(&**filter).is_ok() {
-                session.subscribe(filter, *subscription);
-            }
+            session.subscribe(filter, *subscription);
         }
         image.received.keys().filter_map(|id| PacketId::new(*id)).for_each(|id| session.restore_received(id));
         self.under_way(image, &head.client_id, &mut session);

@@ -459,7 +459,8 @@ pub(crate) struct ReadFrame {
     pub(crate) next: u64,
 }
 
-/// The next frame of a segment at or behind an offset that can be read; `None` if there is none.
+/// The next frame of a segment at or behind an offset that can be read; `None` if there is none. What a damaged frame
+/// says of its length is not believed: all behind it is searched.
 ///
 /// # Errors
 /// The medium failed.
@@ -477,21 +478,21 @@ pub(crate) fn read_frame(
     let len = u32::from_le_bytes(head[4..8].try_into().expect("four bytes"));
     let end = from + head.len() as u64 + u64::from(len);
     let is_head = head.starts_with(&FRAME_MAGIC) && end <= len_bytes;
-    // Damage that was to be left out when the store was opened: the rest is searched.
-    let mut bytes = vec![0; usize::try_from(if is_head { end } else { len_bytes } - from).unwrap_or(0)];
-    file.read_at(&mut bytes, from)?;
-    let start = if frame_at(&bytes).is_some() { Some(0) } else { next_frame(&bytes, 1) };
-    match start {
-        None if is_head && end < len_bytes => read_frame(number, file, end, len_bytes),
-        None => Ok(None),
-        Some(start) => {
-            let (records, _) = frame_at(&bytes[start..]).expect("it was found");
-            let records = records.to_vec();
-            let begin = from + start as u64 + FRAME_HEAD_BYTES as u64;
-            let (origin, next) = (at(number, begin), begin + records.len() as u64);
-            Ok(Some(ReadFrame { records, origin, next }))
-        }
+    let read_to = |end: u64| {
+        let mut bytes = vec![0; usize::try_from(end - from).map_err(|_| io::ErrorKind::OutOfMemory)?];
+        file.read_at(&mut bytes, from).map(|()| bytes)
+    };
+    let frame = |bytes: &[u8], start: usize| {
+        let (records, _) = frame_at(&bytes[start..])?;
+        let begin = from + (start + FRAME_HEAD_BYTES) as u64;
+        let next = begin + records.len() as u64;
+        Some(ReadFrame { records: records.to_vec(), origin: at(number, begin), next })
+    };
+    if is_head && let Some(whole) = frame(&read_to(end)?, 0) {
+        return Ok(Some(whole));
     }
+    let rest = read_to(len_bytes)?;
+    Ok(next_frame(&rest, 1).and_then(|start| frame(&rest, start)))
 }
 
 #[cfg(test)]

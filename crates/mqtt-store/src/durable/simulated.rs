@@ -94,11 +94,13 @@ impl SimulatedMedium {
         Arc::new(SimulatedFile { written, synced, faults: self.faults.clone() })
     }
 
-    /// Changes one byte of a file, as damage would.
+    /// Changes one byte of a file, as damage would, in what is written and in what is synced of it.
     pub fn damage(&self, name: &str, offset: usize) {
         let files = self.files.lock();
         for bytes in [&files[name].written, &files[name].synced] {
-            bytes.lock()[offset] ^= 0xff;
+            if let Some(byte) = bytes.lock().get_mut(offset) {
+                *byte ^= 0xff;
+            }
         }
     }
 

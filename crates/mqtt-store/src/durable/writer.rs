@@ -9,13 +9,13 @@ use hashbrown::{HashMap, HashSet};
 use parking_lot::Mutex;
 
 use super::health::{Condition, Health};
-use super::image::Image;
+use super::image::{Frame, Image, Pending, Stranded};
 use super::live::{At, Spot};
 use super::loader::Loader;
 use super::medium::MediumFile;
 use super::orders::{Closing, Order, Orders};
 use super::record::{Decoder, Record, Unreadable};
-use super::segments::{HEADER_BYTES, Segments, read_frame};
+use super::segments::{HEADER_BYTES, Segments, name_of, read_frame};
 use super::syncer::{Request, Synced, Syncer};
 use super::wall::Wall;
 use crate::SessionId;
@@ -118,6 +118,8 @@ const HERE_BYTES_MAX: usize = 4 << 10;
 const HERE_ROUNDS_MAX: usize = 4;
 /// Bytes of the oldest segments that are looked at after each write, so that nobody waits long.
 const CLEAN_BYTES: u64 = 256 << 10;
+/// Bytes that are enough for one of several frames.
+const FRAME_BYTES: usize = 256 << 10;
 /// After cleaning for some time, so many times as long belong to others.
 const CLEAN_PAUSE: u32 = 3;
 /// Segments that wait for a sync before they are removed; more do not wait for the usual time of one.
@@ -532,6 +534,7 @@ impl Writer {
             let needed = self.kept.lock().image.live.bytes_of(number) > 0;
             let read = read_frame(number, &*cleaning.file, cleaning.position, len_bytes)?.filter(|_| needed);
             let Some(read) = read else {
+                self.rescue(number)?;
                 self.kept.lock().image.live.forget(number);
                 return Ok(true);
             };
@@ -544,18 +547,51 @@ impl Writer {
     }
 
     fn save_records(&mut self, records: &[u8], origin: At) -> io::Result<()> {
+        let wall = self.wall;
+        self.write_frame(|kept, frame| {
+            // What cannot be read was found when the store was opened.
+            let _ = for_each_record(records, origin, |record, spot| {
+                if let Some(pending) = kept.image.save(record, spot.at) {
+                    kept.image.write(&pending, frame, &wall);
+                }
+            });
+        })
+    }
+
+    fn write_frame(&mut self, fill: impl FnOnce(&mut Kept, &mut Frame)) -> io::Result<()> {
         let kept = self.kept.clone();
         let mut kept = kept.lock();
-        let Kept { image, segments } = &mut *kept;
-        let mut frame = segments.frame(self.unwritten.len());
-        // What cannot be read was found when the store was opened.
-        let _ = for_each_record(records, origin, |record, spot| {
-            if let Some(pending) = image.save(record, spot.at) {
-                image.write(&pending, &mut frame, &self.wall);
-            }
-        });
-        self.unwritten.extend(segments.seal(frame).unwrap_or_default());
-        self.write(segments)
+        let mut frame = kept.segments.frame(self.unwritten.len());
+        fill(&mut kept, &mut frame);
+        self.unwritten.extend(kept.segments.seal(frame).unwrap_or_default());
+        self.write(&mut kept.segments)
+    }
+
+    /// Writes again what a segment should hold and does not any more, because it was damaged after it had been read. The
+    /// image has all but the messages, of which each is tried for itself.
+    fn rescue(&mut self, number: u32) -> io::Result<()> {
+        let stranded = self.kept.lock().image.stranded_in(number);
+        if stranded.is_empty() {
+            return Ok(());
+        }
+        let (wall, mut lost) = (self.wall, 0);
+        let mut rest = stranded.iter();
+        while !rest.as_slice().is_empty() {
+            self.write_frame(|kept, frame| {
+                while frame.bytes.len() < FRAME_BYTES
+                    && let Some(stranded) = rest.next()
+                {
+                    lost += u64::from(!kept.write_stranded(stranded, frame, &wall));
+                }
+            })?;
+        }
+        let name = name_of(number);
+        let sentence = format!(
+            "{name} was damaged: {} records were written anew, {lost} messages are lost",
+            stranded.len()
+        );
+        self.health.note_damage(0, sentence); // whoever asks for a lost message counts it
+        Ok(())
     }
 
     fn note(&self) {
@@ -581,6 +617,29 @@ impl Writer {
             self.rotate()?;
         }
         self.sync()
+    }
+}
+
+impl Kept {
+    /// Whether something of a damaged segment could be written as it was.
+    fn write_stranded(&mut self, stranded: &Stranded, frame: &mut Frame, wall: &Wall) -> bool {
+        let &Stranded::Body(id) = stranded else {
+            if let Some(pending) = self.image.lift(stranded) {
+                self.image.write(&pending, frame, wall);
+            }
+            return true;
+        };
+        let bytes = self.body_bytes(id).unwrap_or_default();
+        match Decoder::checked_body(&bytes) {
+            Ok(body) if body.id == id => {
+                self.image.write(&Pending::Body(body), frame, wall);
+                true
+            }
+            _ => {
+                self.image.write_lost(id, frame);
+                false
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! The messages themselves are not here. A session's messages, subscriptions and identifiers each have one record
 //! that stands for them; short records tell what became of them afterwards.
 
+mod damaged;
 mod replaying;
 mod writing;
 
@@ -19,6 +20,7 @@ use super::live::{Live, Spot};
 use super::places::Places;
 use super::record::{self, Record};
 use crate::journal::{Change, SessionHead};
+pub(crate) use damaged::Stranded;
 pub(crate) use writing::Frame;
 
 /// Everything that is kept.
@@ -34,6 +36,8 @@ pub(crate) struct Image {
     hasher: RandomState,
     /// Publishers of retained messages, while records are read back.
     publishers: HashSet<Arc<str>>,
+    /// What of the records that are read back cannot be what was written.
+    impossible: Vec<String>,
     /// Messages that are written with the next frame.
     fresh: Vec<Option<Message>>,
     last_body: u64,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use mqtt_session::{Message, Subscription};
+use mqtt_topic::{TopicFilter, TopicName};
 
 use super::{At, EntryImage, Image, InFlight, RetainedImage, Spot, options_of};
 use crate::Source;
@@ -110,12 +111,17 @@ impl Image {
             away_since_ms: Some(head.away_since_ms).filter(|ms| *ms > 0),
             will: head.will.as_ref().and_then(wills::read),
         });
+        if let Some(will) = head.will.filter(|will| TopicName::parse(will.topic).is_err()) {
+            let (topic, client_id) = (will.topic, head.client_id);
+            self.impossible
+                .push(format!("{topic:?}, the topic of the will of client {client_id:?}, is none"));
+        }
     }
 
-    /// After a replay: forgets what nobody refers to, and counts what is needed. Messages whose bodies are missing,
-    /// with the sessions and topics that they were for.
+    /// After a replay: forgets what nobody refers to, and counts what is needed. What cannot be used, in sentences:
+    /// messages whose bodies are missing, and topics that are none.
     pub(crate) fn settle(&mut self) -> Vec<String> {
-        let mut missing = Vec::new();
+        let mut missing = std::mem::take(&mut self.impossible);
         self.sessions.retain(|_, image| image.head.is_some()); // only remains of what has ended
         (self.cleared, self.publishers) = (HashMap::new(), HashSet::new());
         self.bodies.iter_mut().for_each(|body| body.refs = 0);
@@ -136,11 +142,22 @@ impl Image {
                 }
                 found
             });
+            image.subscriptions.retain(|filter, _| {
+                let is_filter = TopicFilter::parse(&**filter).is_ok();
+                if !is_filter {
+                    missing.push(format!("{filter:?}, a subscription of client {client_id:?}, is no filter"));
+                }
+                is_filter
+            });
             let entries = &image.entries;
             image.in_flight.retain(|_, in_flight| entries.get(in_flight.place).is_some());
             image.ids.retain(|place, _| entries.get(*place).is_some());
         }
         self.retained.retain(|topic, retained| {
+            if TopicName::parse(&**topic).is_err() {
+                missing.push(format!("{topic:?}, the topic of a retained message, is none"));
+                return false;
+            }
             let found = refer(retained.body);
             if !found {
                 missing.push(format!("the retained message of {topic:?} has no body"));

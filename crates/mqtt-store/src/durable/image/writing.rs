@@ -106,12 +106,13 @@ impl Image {
             topic: message.topic(),
             properties: message.properties().as_bytes(),
             payload: message.payload(),
+            checksum: None,
         }));
         (body.at, body.bytes) = (spot.at, spot.bytes);
         self.live.add(spot);
     }
 
-    fn write_body_again(&mut self, body: &record::Body<'_>, frame: &mut Frame) {
+    pub(super) fn write_body_again(&mut self, body: &record::Body<'_>, frame: &mut Frame) {
         let Some(image) = self.bodies.find_mut(body.id) else { return };
         self.live.remove(image.spot());
         let spot = frame.append(&Record::Body(*body));
@@ -143,8 +144,8 @@ impl Image {
         let Some(body) = self.bodies.find_mut(id).filter(|body| body.at & FRESH != 0) else { return };
         let (topic, properties, payload) = (publish.topic, publish.properties.as_bytes(), publish.payload);
         let size_bytes = Message::size_bytes_of(topic.len() + properties.len() + payload.len());
-        let spot =
-            frame.append(&Record::Body(record::Body { id, expires_at_ms: 0, topic, properties, payload }));
+        let record = record::Body { id, expires_at_ms: 0, topic, properties, payload, checksum: None };
+        let spot = frame.append(&Record::Body(record));
         (body.at, body.bytes) = (spot.at, spot.bytes);
         body.size_bytes = u32::try_from(size_bytes).unwrap_or(u32::MAX);
         self.live.add(spot);

@@ -1,7 +1,7 @@
 //! In which order the writer takes what several tasks hand it at the same time.
 
-use mqtt_codec::{PacketId, Properties, QoS};
-use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER, WillMessage};
+use mqtt_codec::{PacketId, Properties, QoS, SubscriptionOptions};
+use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER, Subscription, WillMessage};
 
 use super::*;
 use crate::durable::simulated::SimulatedMedium;
@@ -57,12 +57,17 @@ impl Rig {
         });
     }
 
-    /// Texts of what is sent again by the next process, and of what waits in it.
-    fn found(mut self) -> (Vec<String>, usize) {
+    /// Has all that was collected stored.
+    fn turn(&mut self) {
         match &self.store.way {
             Way::Inline(writer) => writer.lock().turn(&mut self.orders),
             Way::Thread { .. } => unreachable!("it was opened without"),
         };
+    }
+
+    /// Texts of what is sent again by the next process, and of what waits in it.
+    fn found(mut self) -> (Vec<String>, usize) {
+        self.turn();
         let store = open(&self.medium.after_kill());
         let mut recovered = store.take_recovered();
         let Recovered { session, queue, .. } = recovered.pop().expect("there is a session");
@@ -129,4 +134,80 @@ fn a_will_that_is_gone_does_not_take_the_next_one_with_it() {
     };
     assert_eq!(stored([1, 2], 1), Some(b"2".to_vec()));
     assert_eq!(stored([3, 4], 4), None);
+}
+
+/// A store that has something of every kind in its first segment.
+fn full() -> SimulatedMedium {
+    let mut rig = Rig::new();
+    for text in ["1", "2", "3", "4"] {
+        let order = rig.publish(&[text]);
+        rig.orders.push(order);
+        rig.turn();
+    }
+    rig.sent(1..=1);
+    rig.of_receiver(|transaction, session| {
+        transaction.received(session, id(7));
+        let subscription = Subscription { options: SubscriptionOptions::default(), identifier: None };
+        transaction.subscribe(session, "t/+", subscription);
+    });
+    rig.turn();
+    let topic = TopicName::assume_valid("kept");
+    let message = Message::new(topic, Properties::EMPTY, b"5", NO_PUBLISHER, None);
+    let retained = Retained { message, qos: QoS::AtLeastOnce, source: None };
+    rig.store.retain(retained).expect("there is room");
+    rig.medium.after_kill()
+}
+
+/// Texts of all messages that a store gives out, and whether it has the rest of what [`full`] put there.
+fn rest_of(store: &DurableStore) -> (Vec<String>, bool) {
+    let Recovered { session, mut queue, .. } = store.take_recovered().pop().expect("there is a session");
+    let is_whole =
+        session.subscriptions().any(|(filter, _)| filter == "t/+") && session.unreleased_len() == 1;
+    let waker = || std::task::Waker::noop().clone();
+    let mut found: Vec<Message> =
+        session.into_unacknowledged().into_iter().map(|delivery| delivery.message).collect();
+    let mut next = || {
+        queue.refill(&waker);
+        queue.pop()
+    };
+    while let Some(delivery) = next() {
+        found.push(delivery.message);
+    }
+    let all = mqtt_topic::TopicFilter::parse("#").expect("a filter");
+    let page = store.scan_retained(&all, None, usize::MAX, Instant::now()).expect("it is in memory");
+    found.extend(page.messages.into_iter().map(|retained| retained.message));
+    let found = found.iter().filter(|message| !message.is_absent());
+    (found.map(|message| String::from_utf8_lossy(message.payload()).into_owned()).collect(), is_whole)
+}
+
+fn settings(drop_damaged: bool) -> DurableSettings {
+    DurableSettings { memory_bytes_max: 1 << 20, drop_damaged, ..DurableSettings::default() }
+}
+
+/// Compaction comes upon bytes that were in order when the store was opened.
+#[test]
+fn damage_that_came_after_the_opening_costs_the_messages_that_it_hit_and_nothing_else() {
+    let before = full();
+    let name = "0000000001.segment";
+    let mut costs = [0; 2];
+    for offset in 0..before.contents()[name].len() {
+        let medium = before.after_kill();
+        let store = open(&medium);
+        medium.damage(name, offset);
+        store.compact().expect("what is left can be written");
+        store.close();
+        assert!(!medium.contents().contains_key(name), "it was written anew");
+        let error = store.health().last_error.lock().take();
+        let next = DurableStore::open_inline(Arc::new(medium.after_kill()), &settings(true));
+        let (texts, is_whole) = rest_of(&next.expect("its frames are in order"));
+        let lost = 5 - texts.len();
+        assert!(lost <= 1 && is_whole, "byte {offset}: only {texts:?} is left");
+        assert!(texts.is_sorted(), "byte {offset}: {texts:?}");
+        assert!(
+            lost == 0 || error.is_some_and(|error| error.contains("1 messages are lost")),
+            "byte {offset}"
+        );
+        costs[lost] += 1;
+    }
+    assert!(costs[0] > 0 && costs[1] > 0, "bytes of both kinds were hit: {costs:?}");
 }
