@@ -5,9 +5,10 @@ import subprocess
 
 from access_cases import address, publish, refused, watch
 from cases import case, eventually, expect, main
-from databases import PostgresServer, RedisServer
+from databases import PostgresServer, RedisServer, SealedPostgres, SealedRedis
 from own_broker import OwnBroker, martlet
 from programs import run
+from tls_cases import authority, certificate
 
 ANNA, OTTO = ("anna", "tulip"), ("otto", "crocus")
 # Names that would do harm if they became part of a command or a query.
@@ -225,6 +226,75 @@ def lookup_remembers(broker, server):
         expect(publish(broker, "5", ANNA, "greenhouse/a", "x", *words).returncode, 0, "anna is remembered")
         refused(publish(broker, "5", ("anna", "crocus"), "t", "x", *words), "unavailable")
         says(broker, OTTO, "unavailable")
+
+
+class OnSealedRedis(SealedRedis, OnRedis):
+    """The same over TLS."""
+
+
+class OnSealedPostgres(SealedPostgres, OnPostgres):
+    """The same over TLS."""
+
+
+SEALED = {"redis": OnSealedRedis, "postgres": OnSealedPostgres}
+# What stands in the place of the URL of a server that speaks no TLS.
+INSISTING = {
+    "redis": (OnRedis, lambda url: url.replace("redis:", "rediss:")),
+    "postgres": (OnPostgres, lambda url: f"{url}?sslmode=require"),
+}
+
+
+def trusting(name):
+    """Options that take certificates of one authority only."""
+    return f'ca_file = "{pathlib.Path.cwd()}/{name}.crt"\n'
+
+
+@case(each=SEALED)
+def lookup_over_tls(broker, server):
+    """Logins and rules over TLS, also after the server was started again."""
+    authority("ca")
+    certificate("database", "ca", "serverAuth")
+    with server() as database, guarded(database, trusting("ca")) as broker:
+        for version in ("311", "5"):
+            expect(publish(broker, version, ANNA, "greenhouse/a", "x").returncode, 0, "anna gets in")
+        says(broker, ("anna", "crocus"), "refused", "bad user name")
+        denied = publish(broker, "5", ANNA, "elsewhere", "no")
+        expect("not authorized" in denied.stderr.lower(), True, f"what is said: {denied.stderr}")
+        database.stop()
+        says(broker, ANNA, "unavailable")
+        database.start()
+        eventually(lambda: logs_in(broker, ANNA), "anna gets in again")
+
+
+@case(each=SEALED)
+def lookup_over_tls_of_an_unknown_authority(broker, server):
+    """Whoever does not prove to be the database is told no name and no password."""
+    authority("ca")
+    authority("elsewhere")
+    certificate("database", "ca", "serverAuth")
+    with server() as database, guarded(database, trusting("elsewhere")) as broker:
+        says(broker, ANNA, "unavailable")
+        expect("raven" in broker.said() or "tulip" in broker.said(), False, "a password in the log")
+
+
+@case(each=SEALED)
+def lookup_over_tls_of_another_host(broker, server):
+    authority("ca")
+    certificate("database", "ca", "serverAuth", "DNS:elsewhere.example")
+    with server() as database, guarded(database, trusting("ca")) as broker:
+        says(broker, ANNA, "unavailable")
+
+
+@case(each=INSISTING)
+def lookup_server_without_tls(broker, variant):
+    """Nothing falls back to plain text."""
+    server, insist = variant
+    authority("ca")
+    with server() as database:
+        database.fill()
+        options = database.options().replace(database.url, insist(database.url)) + trusting("ca")
+        with OwnBroker(f'{options}[[listener]]\nurl = "tcp://127.0.0.1:0"\n') as broker:
+            says(broker, ANNA, "unavailable")
 
 
 if __name__ == "__main__":

@@ -104,22 +104,42 @@ class Database:
             os.kill(process, what)
 
 
+class Sealed:
+    """A server that speaks TLS, with a certificate that an authority in this folder has signed: `database.crt`, `database.key`
+    and `ca.crt` are here already."""
+
+    def prepare(self):
+        self.files = [str(self.scratch.path / f"database.{kind}") for kind in ("crt", "key")]
+        for path in map(pathlib.Path, self.files):
+            path.write_bytes(pathlib.Path(path.name).read_bytes())
+            path.chmod(0o600)
+            if os.geteuid() == 0:
+                os.chown(path, NOBODY, NOBODY)
+        super().prepare()
+
+
 class RedisServer(Database):
     def __init__(self):
         if shutil.which("redis-server") is None or shutil.which("redis-cli") is None:
             raise Skip("redis-server is not installed (package redis-server)")
         super().__init__()
 
+    # What redis-cli needs to reach it.
+    reach = ()
+
     def words(self):
         return [
-            "redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--save", "", "--appendonly", "no",
+            "redis-server", "--bind", "127.0.0.1", *self.at_port(), "--save", "", "--appendonly", "no",
             "--requirepass", "raven", "--dir", str(self.scratch.path),
         ]  # fmt: skip
+
+    def at_port(self):
+        return ["--port", str(self.port)]
 
     def cli(self, *words) -> str:
         environment = {**os.environ, "REDISCLI_AUTH": "raven"}
         ended = subprocess.run(
-            ["redis-cli", "-p", str(self.port), *words], capture_output=True, text=True, timeout=PATIENCE_S, env=environment
+            ["redis-cli", "-p", str(self.port), *self.reach, *words], capture_output=True, text=True, timeout=PATIENCE_S, env=environment
         )
         return ended.stdout.strip()
 
@@ -129,6 +149,18 @@ class RedisServer(Database):
     @property
     def url(self) -> str:
         return f"redis://:raven@127.0.0.1:{self.port}/"
+
+
+class SealedRedis(Sealed, RedisServer):
+    reach = ("--tls", "--insecure")
+
+    def at_port(self):
+        files = ["--tls-cert-file", self.files[0], "--tls-key-file", self.files[1], "--tls-auth-clients", "no"]
+        return ["--port", "0", "--tls-port", str(self.port), *files]
+
+    @property
+    def url(self) -> str:
+        return f"rediss://:raven@127.0.0.1:{self.port}/"
 
 
 class PostgresServer(Database):
@@ -182,3 +214,18 @@ class PostgresServer(Database):
     @property
     def url(self) -> str:
         return f"postgresql://martlet:raven@127.0.0.1:{self.port}/postgres"
+
+
+class SealedPostgres(Sealed, PostgresServer):
+    """It takes clients from the network only if they speak TLS."""
+
+    def prepare(self):
+        super().prepare()
+        (self.scratch.path / "data" / "pg_hba.conf").write_text("hostssl all all 127.0.0.1/32 scram-sha-256\n")
+
+    def more_options(self):
+        return ["-c", "ssl=on", "-c", f"ssl_cert_file={self.files[0]}", "-c", f"ssl_key_file={self.files[1]}"]
+
+    @property
+    def url(self) -> str:
+        return f"{super().url}?sslmode=require"

@@ -41,6 +41,21 @@ class OwnBroker:
         self.ports = {scheme: int(port) for scheme, port in re.findall(r"(\w+)://127\.0\.0\.1:(\d+)", text)}
         return text.endswith("\n") and bool(self.ports)
 
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def reload(self, config=None, good=True):
+        """Has it read its files again, or another configuration, which it has to take over or to leave as a whole."""
+        if config is not None:
+            (self.folder / "martlet.toml").write_text(config)
+        before = len(self._reloads())
+        self.process.send_signal(signal.SIGHUP)
+        eventually(lambda: len(self._reloads()) > before, "the broker says what became of its reload")
+        expect(self._reloads()[before], "plug-ins" if good else "nothing was", "what was taken over")
+
+    def _reloads(self) -> list:
+        return re.findall(r"(nothing was|plug-ins) taken over", self.said())
+
     def __exit__(self, kind, *_):
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -48,7 +63,7 @@ class OwnBroker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = "no end in time"
-        log = self.log.read_text(errors="replace")
+        log = self.said()
         print(log)
         # The first failure is the one to report.
         if kind is None:

@@ -11,7 +11,7 @@ import subprocess
 from contextlib import contextmanager
 
 from cases import Skip, case, expect, main
-from own_broker import OwnBroker
+from own_broker import OwnBroker, martlet
 from paho_python import V5, V311, Peer
 from programs import Program, run
 
@@ -52,27 +52,28 @@ def authority(name):
             "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt")  # fmt: skip
 
 
-def certificate(name, by, usage):
-    """A certificate for this machine that an authority signs: NAME.crt and NAME.key."""
+def certificate(name, by, usage, hosts="IP:127.0.0.1,DNS:localhost"):
+    """A certificate, for this machine or another, that an authority signs: NAME.crt and NAME.key."""
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", f"/CN={name}",
             "-keyout", f"{name}.key", "-out", f"{name}.csr")  # fmt: skip
     extensions = pathlib.Path(f"{name}.ext")
     extensions.write_text(
-        "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1,DNS:localhost\n" f"extendedKeyUsage={usage}\n"
+        f"basicConstraints=CA:FALSE\nsubjectAltName={hosts}\nextendedKeyUsage={usage}\n"
     )
     openssl("x509", "-req", "-in", f"{name}.csr", "-CA", f"{by}.crt", "-CAkey", f"{by}.key", "-CAcreateserial",
             "-days", "2", "-extfile", str(extensions), "-out", f"{name}.crt")  # fmt: skip
 
 
 @contextmanager
-def encrypted(more=""):
-    """A broker with both encrypted listeners, each with further lines."""
+def encrypted(more="", before="", anonymous=True):
+    """A broker with both encrypted listeners, each with further lines, and lines before them."""
     authority("ca")
     certificate("broker", "ca", "serverAuth")
     files = f'certificates = ["{os.getcwd()}/broker.crt"]\nkeys = ["{os.getcwd()}/broker.key"]\n'
     urls = ("mqtts://127.0.0.1:0", "wss://127.0.0.1:0/mqtt")
-    config = "".join(f'[[listener]]\nurl = "{url}"\nallow_anonymous = true\n{files}{more}\n' for url in urls)
-    with OwnBroker(config) as broker:
+    allowed = f"allow_anonymous = {'true' if anonymous else 'false'}\n"
+    config = "".join(f'[[listener]]\nurl = "{url}"\n{allowed}{files}{more}\n' for url in urls)
+    with OwnBroker(before + config) as broker:
         yield broker
 
 
@@ -221,6 +222,47 @@ def paho_wrong_authority(broker, variant):
         except ssl.SSLCertVerificationError:
             return
         raise AssertionError("a broker of an unknown authority is taken")
+
+
+def add_user(name):
+    """A user whose password is the name."""
+    run([martlet(), "passwd", *([] if os.path.exists("users") else ["--create"]), "--batch", "users", name, name])
+
+
+def logs_in(broker, name):
+    words = ["mosquitto_pub", *address(broker, "5"), "-u", name, "-P", name, "-t", "t", "-n", "-q", "1"]
+    return subprocess.run(words, capture_output=True, timeout=20).returncode == 0
+
+
+def shown(broker):
+    """The certificate that a client gets now."""
+    return ssl.get_server_certificate(("127.0.0.1", broker.ports["mqtts"])).split()
+
+
+SPOILT = {
+    "certificate": lambda: pathlib.Path("broker.crt").write_text("no certificate\n"),
+    "key": lambda: pathlib.Path("broker.key").write_text(pathlib.Path("ca.key").read_text()),
+    "missing": lambda: pathlib.Path("broker.crt").unlink(),
+}
+
+
+@case(each=SPOILT)
+def a_reload_with_a_broken_certificate_changes_nothing(_, spoil):
+    """Neither the certificate nor the users, until all files are in order."""
+    need("mosquitto_pub", "mosquitto-clients")
+    add_user("anna")
+    before = f'[tls]\ncheck_interval_ms = 0\n[access]\npassword_files = ["{os.getcwd()}/users"]\n'
+    with encrypted(before=before, anonymous=False) as broker:
+        first = shown(broker)
+        add_user("otto")
+        spoil()
+        broker.reload(good=False)
+        expect([logs_in(broker, name) for name in ("anna", "otto")], [True, False], "the users are the old ones")
+        expect(shown(broker), first, "the certificate is the old one")
+        certificate("broker", "ca", "serverAuth")
+        broker.reload()
+        expect([logs_in(broker, name) for name in ("anna", "otto")], [True, True], "the users are the new ones")
+        expect(shown(broker) != first, True, "the certificate is the new one")
 
 
 @contextmanager

@@ -12,6 +12,7 @@ mod open_files;
 mod output;
 mod plugins;
 mod pubsub;
+mod reload;
 mod serve;
 mod service;
 mod storage;

@@ -4,7 +4,7 @@
 mod wasm;
 
 #[cfg(feature = "plugins")]
-pub(crate) use wasm::Plugins;
+pub(crate) use wasm::{Plugins, Prepared};
 
 #[cfg(not(feature = "plugins"))]
 use {crate::config::PluginSettings, crate::exit::Failure, mqtt_broker::Builder};
@@ -28,5 +28,19 @@ impl Plugins {
 
     pub(crate) fn watch(&self) {}
 
-    pub(crate) async fn reload(&self) {}
+    #[allow(clippy::unused_async, reason = "as in a program that has them")]
+    pub(crate) async fn prepare(&self) -> Result<Prepared, Vec<String>> {
+        Ok(Prepared)
+    }
+}
+
+/// None, as well.
+#[cfg(not(feature = "plugins"))]
+#[derive(Debug)]
+pub(crate) struct Prepared;
+
+#[cfg(not(feature = "plugins"))]
+impl Prepared {
+    #[allow(clippy::unused_self, reason = "as in a program that has them")]
+    pub(crate) fn take_over(self) {}
 }

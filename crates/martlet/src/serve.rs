@@ -9,7 +9,7 @@ use mqtt_broker::Broker;
 use mqtt_store::Store;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::access::{self, Guard};
 use crate::cli::{self, ServeArguments};
@@ -17,6 +17,7 @@ use crate::config::{self, Configuration};
 use crate::crew::Crew;
 use crate::exit::Failure;
 use crate::plugins::Plugins;
+use crate::reload::Running;
 use crate::{activation, logging, open_files, output, service, storage};
 
 /// Runs the broker until a signal ends it.
@@ -123,15 +124,6 @@ async fn start(
     builder.start().await.map_err(Failure::failed)
 }
 
-/// What a reload is about.
-struct Running<'a> {
-    broker: &'a Broker,
-    guard: &'a Guard,
-    plugins: &'a Plugins,
-    arguments: &'a ServeArguments,
-    started_with: &'a Configuration,
-}
-
 /// The signals that ask for the end.
 #[derive(Debug)]
 struct Signals {
@@ -157,7 +149,7 @@ impl Signals {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.hangup.recv() => {
                     service::reloading();
-                    reload(running).await;
+                    running.reload().await;
                     service::ready();
                 }
             }
@@ -168,48 +160,6 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-        }
-    }
-}
-
-/// Reads again what a running broker takes over.
-async fn reload(running: &Running<'_>) {
-    info!(signal = "SIGHUP", "reading certificates, users, access rules and plug-ins again");
-    reload_access(running);
-    running.plugins.reload().await;
-    for error in running.broker.reload_certificates().await.err().into_iter().flatten() {
-        error!(%error, "new certificates cannot be used; the old ones stay");
-    }
-}
-
-/// Users and rules: all of them, or, if anything is wrong, none.
-fn reload_access(running: &Running<'_>) {
-    let configuration = match cli::configuration(running.arguments, |name| std::env::var(name).ok()) {
-        Ok(configuration) => configuration,
-        Err(failure) => {
-            return error!(
-                "the configuration is wrong; users and rules stay as they were: {}",
-                failure.message
-            );
-        }
-    };
-    let options = config::needing_restart(running.started_with, &configuration);
-    if !options.is_empty() {
-        warn!("not taken over before the next start: {}", options.join(", "));
-    }
-    match access::load(&configuration.access) {
-        Ok(loaded) => {
-            loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
-            if let Err(error) = running.guard.replace(&configuration.access, loaded) {
-                return error!("users and rules stay as they were: {error}");
-            }
-            running.broker.access_changed();
-            info!("users and access rules taken over");
-        }
-        Err(errors) => {
-            for error in errors {
-                error!("users and rules stay as they were: {error}");
-            }
         }
     }
 }

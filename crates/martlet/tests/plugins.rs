@@ -49,7 +49,8 @@ fn a_plug_in_answers_and_is_replaced_while_its_clients_stay() {
 
     std::fs::write(file.path(), "no component").expect("written");
     broker.signal("HUP");
-    broker.line_with("the new version cannot be used; the old one stays");
+    broker.line_with("no WebAssembly component");
+    broker.line_with("nothing was taken over");
     stream.write_all(b"\x30\x07\x00\x05asked").expect("writable");
     expect(&mut stream, b"\x30\x08\x00\x05asked2");
 }

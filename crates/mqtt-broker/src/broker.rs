@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use crate::access::{Access, AnonymousOnly};
 use crate::alarms::Alarms;
 use crate::calendar::Calendar;
-use crate::certificates::{Certificates, watch_certificates};
+use crate::certificates::{Certificates, PreparedCertificates, watch_certificates};
 use crate::client::{Client, ClientEntry};
 use crate::clients::{Clients, Order};
 use crate::connection::{Peer, serve, welcome};
@@ -373,6 +373,15 @@ impl Broker {
     pub async fn reload_certificates(&self) -> Result<(), Vec<io::Error>> {
         let errors = self.core.reload_certificates(true).await;
         if errors.is_empty() { Ok(()) } else { Err(errors) }
+    }
+
+    /// The first half of [`reload_certificates`](Self::reload_certificates), for programs in which certificates change
+    /// together with other things or not at all: reads the files of all listeners and changes nothing.
+    ///
+    /// # Errors
+    /// Each listener's files that could not be used.
+    pub async fn prepare_certificates(&self) -> Result<PreparedCertificates, Vec<io::Error>> {
+        PreparedCertificates::read(&self.core).await
     }
 
     /// How long the certificates of the listeners are good.

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use mqtt_transport::{CertificateExpiry, Reloaded, TlsServer};
+use mqtt_transport::{CertificateExpiry, PreparedTls, Reloaded, TlsServer};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -100,14 +100,59 @@ impl Look {
         match if all { server.reload() } else { server.reload_if_changed() } {
             Ok(Reloaded::Unchanged) => {}
             Ok(Reloaded::Renewed) => {
-                let files: Vec<_> =
-                    server.expiries().iter().map(|it| it.file.display().to_string()).collect();
-                tracing::info!(files = files.join(", "), "certificates read again");
+                tell_renewed(server);
                 self.renewed += 1;
             }
             Err(error) => self.errors.push(error),
         }
         self
+    }
+}
+
+fn tell_renewed(server: &TlsServer) {
+    let files: Vec<_> = server.expiries().iter().map(|it| it.file.display().to_string()).collect();
+    tracing::info!(files = files.join(", "), "certificates read again");
+}
+
+/// What the files of all encrypted listeners held when they were read again. Made by
+/// [`Broker::prepare_certificates`](crate::Broker::prepare_certificates).
+#[must_use = "nothing changes before it is taken over"]
+#[derive(Debug)]
+pub struct PreparedCertificates {
+    core: Arc<Core>,
+    servers: Vec<(Arc<TlsServer>, PreparedTls)>,
+}
+
+impl PreparedCertificates {
+    pub(crate) async fn read(core: &Arc<Core>) -> Result<Self, Vec<io::Error>> {
+        let servers = core.certificates.servers.clone();
+        let read = move || {
+            let mut errors = Vec::new();
+            let prepared = servers.iter().filter_map(|server| {
+                let prepared = server.prepare().map_err(|error| errors.push(error)).ok()?;
+                Some((server.clone(), prepared))
+            });
+            let prepared: Vec<_> = prepared.collect();
+            if errors.is_empty() { Ok(prepared) } else { Err(errors) }
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        match read.unwrap_or_else(|error| Err(vec![io::Error::other(error)])) {
+            Ok(servers) => Ok(Self { core: core.clone(), servers }),
+            Err(errors) => {
+                core.metrics.certificate_reloads_failed.add(errors.len() as u64);
+                Err(errors)
+            }
+        }
+    }
+
+    /// From now on new connections get what was read; those that exist go on.
+    pub fn take_over(self) {
+        self.core.metrics.certificate_reloads.add(self.servers.len() as u64);
+        for (server, prepared) in self.servers {
+            server.take_over(prepared);
+            tell_renewed(&server);
+        }
+        self.core.warn_of_certificates();
     }
 }
 

@@ -40,6 +40,7 @@ mod wills;
 
 pub use access::{Access, AnonymousOnly, Details, Grant, Identity, Login, Remembered};
 pub use broker::{Broker, Builder, StartError};
+pub use certificates::PreparedCertificates;
 pub use client::{
     Answers, Client, ClientDetails, ClientEntry, InjectError, InjectOptions, UnknownClient, WillDetails,
 };

@@ -15,4 +15,4 @@ mod watch;
 pub use error::{Failure, PluginError};
 pub use figures::Figures;
 pub use limits::Limits;
-pub use plugin::{Plugin, PluginOptions};
+pub use plugin::{Plugin, PluginOptions, PreparedPlugin};

@@ -68,6 +68,10 @@ pub struct Plugin {
     pub(crate) voice: Mutex<Option<LocalClient>>,
 }
 
+/// A new version that has started and is not asked yet.
+#[must_use = "nobody asks it before it is taken over"]
+pub struct PreparedPlugin(Option<Arc<Loaded>>);
+
 impl Plugin {
     /// Reads, compiles and starts a plug-in, which takes from some milliseconds to seconds. Its name is that of the file without
     /// `.wasm`.
@@ -132,19 +136,33 @@ impl Plugin {
     /// # Errors
     /// As [`open`](Self::open), and [`PluginError::MoreEvents`]. The old version stays.
     pub fn reload(&self) -> Result<(), PluginError> {
-        let Some(path) = &self.path else { return Ok(()) };
-        let replaced = read(path).and_then(|bytes| self.replace(&bytes));
-        self.counters.reload(replaced.is_ok());
-        replaced
+        self.take_over(self.prepare()?);
+        Ok(())
     }
 
-    fn replace(&self, bytes: &[u8]) -> Result<(), PluginError> {
+    /// The first half of [`reload`](Self::reload): reads the file again and starts the new version, which nobody asks
+    /// before it is [taken over](Self::take_over). So several things can change together or not at all.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload).
+    pub fn prepare(&self) -> Result<PreparedPlugin, PluginError> {
+        let Some(path) = &self.path else { return Ok(PreparedPlugin(None)) };
+        let loaded = read(path).and_then(|bytes| self.new_version(&bytes));
+        let loaded = loaded.inspect_err(|_| self.counters.reload(false))?;
+        Ok(PreparedPlugin(Some(Arc::new(loaded))))
+    }
+
+    fn new_version(&self, bytes: &[u8]) -> Result<Loaded, PluginError> {
         let loaded = Loaded::new(&self.engine, &self.name, bytes, &self.options)?;
-        if !self.events.contains(loaded.events) {
-            return Err(PluginError::MoreEvents);
+        if self.events.contains(loaded.events) { Ok(loaded) } else { Err(PluginError::MoreEvents) }
+    }
+
+    /// Asks the version that was prepared from now on.
+    pub fn take_over(&self, prepared: PreparedPlugin) {
+        if let Some(loaded) = prepared.0 {
+            *self.current.write() = loaded;
+            self.counters.reload(true);
         }
-        *self.current.write() = Arc::new(loaded);
-        Ok(())
     }
 
     /// Asks a question. A failure is counted and logged here.
@@ -178,6 +196,12 @@ impl Plugin {
 
 fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
     std::fs::read(path).map_err(|error| PluginError::Read(path.to_owned(), error))
+}
+
+impl fmt::Debug for PreparedPlugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PreparedPlugin").field(&self.0.is_some()).finish()
+    }
 }
 
 impl fmt::Debug for Plugin {

@@ -29,8 +29,8 @@ pub use quic::{AddressValidation, QuicClientOptions, QuicOptions};
 pub use reader::{Burst, FrameReader, ReadError};
 pub use socket::SocketOptions;
 pub use tls::{
-    CertificateExpiry, CertificateFiles, ClientCertificates, Reloaded, TlsClientOptions, TlsOptions,
-    TlsServer, TlsVersion,
+    CertificateExpiry, CertificateFiles, ClientCertificates, PreparedTls, Reloaded, TlsClientOptions,
+    TlsOptions, TlsServer, TlsVersion,
 };
 pub use url::{Scheme, Url, UrlError, UrlProblem};
 pub use writer::{CHAIN_BYTES_MIN, FrameWriter};

@@ -73,7 +73,10 @@ pub(super) const SUITES: &[(&str, Prepare)] = &[
     ("security", |places| virtual_environment(places, "security", "security_cases.py")),
     ("mosquitto-twin", |places| virtual_environment(places, "mosquitto-twin", "mosquitto_twin_cases.py")),
     ("login", |places| virtual_environment(places, "login", "login_cases.py")),
-    ("database-access", |places| virtual_environment(places, "database-access", "database_cases.py")),
+    ("database-access", |places| {
+        need("openssl", "version")?;
+        virtual_environment(places, "database-access", "database_cases.py")
+    }),
     ("mosquitto", |places| {
         installed(places, "mosquitto", "mosquitto_clients.py", "mosquitto_sub", "mosquitto-clients")
     }),

@@ -36,6 +36,12 @@ struct Known {
     authority: Option<Arc<HttpAuthority>>,
 }
 
+/// Users and rules that nobody is judged by yet.
+pub(crate) struct Prepared {
+    settings: AccessSettings,
+    known: Arc<Known>,
+}
+
 impl Known {
     fn new(settings: &AccessSettings, loaded: Loaded, resources: &Resources) -> Result<Arc<Self>, String> {
         let members = Members::new(settings, &loaded, resources);
@@ -91,15 +97,20 @@ impl Guard {
         Ok(Self { logins, now: RwLock::new(known), resources })
     }
 
-    /// Answers from this from now on. Tell the broker with `access_changed` afterwards.
+    /// Puts together what [`take_over`](Self::take_over) will answer from.
     ///
     /// # Errors
-    /// The system has no random numbers; everything stays as it is.
-    pub(crate) fn replace(&self, settings: &AccessSettings, loaded: Loaded) -> Result<(), String> {
-        let known = Known::new(settings, loaded, &self.resources)?;
-        self.logins.renew(settings, &known.loaded.bans, now().instant);
+    /// The system has no random numbers.
+    pub(crate) fn prepare(&self, settings: AccessSettings, loaded: Loaded) -> Result<Prepared, String> {
+        let known = Known::new(&settings, loaded, &self.resources)?;
+        Ok(Prepared { settings, known })
+    }
+
+    /// Answers from this from now on. Tell the broker with `access_changed` afterwards.
+    pub(crate) fn take_over(&self, prepared: Prepared) {
+        let Prepared { settings, known } = prepared;
+        self.logins.renew(&settings, &known.loaded.bans, now().instant);
         *self.now.write() = known;
-        Ok(())
     }
 
     /// Who is shut out, for the broker to share.

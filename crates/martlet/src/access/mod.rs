@@ -19,7 +19,7 @@ mod login_tests;
 mod tests;
 
 pub(crate) use explain::{AclArguments, run as run_acl};
-pub(crate) use guard::Guard;
+pub(crate) use guard::{Guard, Prepared as PreparedAccess};
 pub(crate) use load::load;
 pub(crate) use members::{Member, Order};
 pub(crate) use passwd::{PasswdArguments, run as run_passwd};

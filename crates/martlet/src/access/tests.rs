@@ -91,7 +91,8 @@ impl House {
     }
 
     pub(super) fn reload(&self, settings: &AccessSettings) {
-        self.guard.replace(settings, load(settings).expect("good settings")).expect("random numbers");
+        let loaded = load(settings).expect("good settings");
+        self.guard.take_over(self.guard.prepare(settings.clone(), loaded).expect("random numbers"));
         self.broker.access_changed();
     }
 }

@@ -63,7 +63,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     (
         "access",
         "Who may do what: users, rules, bans, and what failed logins lead to. docs/security.md explains it. \
-     `SIGHUP` makes a running broker take all of this section over; if anything is wrong, it keeps what it has.",
+     `SIGHUP` makes a running broker take all of this section over; if anything is wrong there or in what else it reads again, it keeps what it has.",
     ),
     (
         "jwt",

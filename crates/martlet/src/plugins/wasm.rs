@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mqtt_broker::Builder;
-use mqtt_plugin::{Limits, Plugin, PluginOptions};
+use mqtt_plugin::{Limits, Plugin, PluginOptions, PreparedPlugin};
 use tracing::info;
 
 use crate::config::PluginSettings;
@@ -54,10 +54,36 @@ impl Plugins {
         }
     }
 
-    /// Reads all files again.
-    pub(crate) async fn reload(&self) {
-        for plugin in &self.plugins {
-            plugin.reload_and_log().await;
+    /// Reads all files again and starts the new versions, which nobody asks yet.
+    ///
+    /// # Errors
+    /// What is wrong with each that cannot be used.
+    pub(crate) async fn prepare(&self) -> Result<Prepared, Vec<String>> {
+        let plugins = self.plugins.clone();
+        let prepare = move || {
+            let mut errors = Vec::new();
+            let prepared = plugins.into_iter().filter_map(|plugin| {
+                let told = |error| errors.push(format!("plug-in {}: {error}", plugin.name()));
+                let prepared = plugin.prepare().map_err(told).ok()?;
+                Some((plugin, prepared))
+            });
+            let prepared: Vec<_> = prepared.collect();
+            if errors.is_empty() { Ok(Prepared(prepared)) } else { Err(errors) }
+        };
+        tokio::task::spawn_blocking(prepare).await.expect("preparing does not panic")
+    }
+}
+
+/// New versions of all plug-ins.
+#[derive(Debug)]
+pub(crate) struct Prepared(Vec<(Arc<Plugin>, PreparedPlugin)>);
+
+impl Prepared {
+    /// Asks the new versions from now on.
+    pub(crate) fn take_over(self) {
+        for (plugin, prepared) in self.0 {
+            plugin.take_over(prepared);
+            info!(plugin = plugin.name(), "a new version is asked from now on");
         }
     }
 }

@@ -13,6 +13,10 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct TlsServer(Infallible);
 
+/// What a TLS side is about to take over; none can exist without the feature `tls`.
+#[derive(Debug)]
+pub struct PreparedTls(Infallible);
+
 impl TlsServer {
     /// Refuses.
     ///
@@ -27,6 +31,19 @@ impl TlsServer {
     /// # Errors
     /// None.
     pub fn reload(&self) -> io::Result<Reloaded> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    ///
+    /// # Errors
+    /// None.
+    pub fn prepare(&self) -> io::Result<PreparedTls> {
+        match self.0 {}
+    }
+
+    /// Never called.
+    pub fn take_over(&self, _: PreparedTls) {
         match self.0 {}
     }
 

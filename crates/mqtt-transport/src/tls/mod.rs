@@ -25,14 +25,14 @@ mod absent;
 #[cfg(not(feature = "tls"))]
 pub(crate) use absent::TlsClient;
 #[cfg(not(feature = "tls"))]
-pub use absent::TlsServer;
+pub use absent::{PreparedTls, TlsServer};
 #[cfg(feature = "tls")]
 pub(crate) use client::TlsClient;
 pub use options::{
     CertificateExpiry, CertificateFiles, ClientCertificates, Reloaded, TlsClientOptions, TlsOptions,
     TlsVersion,
 };
-#[cfg(feature = "tls")]
-pub use server::TlsServer;
 #[cfg(feature = "quic")]
 pub(crate) use server::certificate_of;
+#[cfg(feature = "tls")]
+pub use server::{PreparedTls, TlsServer};

@@ -39,6 +39,10 @@ pub struct TlsServer {
     state: RwLock<State>,
 }
 
+/// What the files of a [`TlsServer`] held when they were read again, until it [takes it over](TlsServer::take_over).
+#[derive(Debug)]
+pub struct PreparedTls(State);
+
 #[derive(Debug)]
 struct State {
     loaded: Loaded,
@@ -74,13 +78,30 @@ impl TlsServer {
     /// # Errors
     /// As [`TlsServer::load`].
     pub fn reload(&self) -> io::Result<Reloaded> {
+        self.take_over(self.prepare()?);
+        Ok(Reloaded::Renewed)
+    }
+
+    /// Reads all files again and changes nothing yet, so that several things can change together or not at all.
+    /// Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// As [`TlsServer::load`].
+    pub fn prepare(&self) -> io::Result<PreparedTls> {
         // Looked at before they are read: a change in between is seen the next time.
         let stamp = Stamp::of(self.options.files());
-        let loaded = Loaded::read(&self.options, &self.protocols);
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.stamp = stamp;
-        state.loaded = loaded?;
-        Ok(Reloaded::Renewed)
+        match Loaded::read(&self.options, &self.protocols) {
+            Ok(loaded) => Ok(PreparedTls(State { loaded, stamp })),
+            Err(error) => {
+                self.state.write().unwrap_or_else(PoisonError::into_inner).stamp = stamp;
+                Err(error)
+            }
+        }
+    }
+
+    /// From now on new connections get what was prepared.
+    pub fn take_over(&self, prepared: PreparedTls) {
+        *self.state.write().unwrap_or_else(PoisonError::into_inner) = prepared.0;
     }
 
     /// Reads all files again if one of them looks different than last time. A wrong file is told once.
