@@ -1,4 +1,4 @@
-//! Key sets, public keys, answers of a service, rules as JSON, and the claims of tokens.
+//! Key sets, public keys, answers of a service, rules as JSON, the claims of tokens, and how databases are asked and reached.
 #![no_main]
 
 #[path = "../../crates/mqtt-login/tests/fuzz_case/mod.rs"]

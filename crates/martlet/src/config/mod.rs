@@ -15,6 +15,8 @@ mod text;
 mod value;
 
 #[cfg(test)]
+mod fuzz_case;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use changes::needing_restart;

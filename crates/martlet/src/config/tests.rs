@@ -1,3 +1,4 @@
+use super::fuzz_case;
 use super::print::{effective, example};
 use super::problem::Problems;
 use super::resolve::{Draft, environment_name};
@@ -653,4 +654,15 @@ fn whatever_a_reload_cannot_take_over_is_named() {
     assert_eq!(changes(&other_order), ["authentication of the listener tcp://127.0.0.1:1"]);
     let another = format!("{started}[[listener]]\nurl = \"tcp://127.0.0.1:2\"\n");
     assert_eq!(changes(&another), ["the number of listeners"]);
+}
+
+/// The corpus of the fuzz target `configuration`.
+#[test]
+fn every_input_of_the_corpus_is_taken_or_refused() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/configuration");
+    let inputs = std::fs::read_dir(corpus).expect("the corpus is part of the repository");
+    let count = inputs
+        .map(|input| fuzz_case::run(&std::fs::read(input.expect("listed").path()).expect("readable")))
+        .count();
+    assert!(count > 0, "the corpus is not empty");
 }
