@@ -35,6 +35,7 @@ use crate::memory::{Gauge, Memory, watch_memory};
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::outbox::OutboxLimits;
 use crate::peers::Peers;
+use crate::rounds::end_rounds;
 use crate::sweep::{Sweep, sweep_retained};
 use crate::timetable::Timetable;
 use crate::{Settings, sys};
@@ -186,6 +187,7 @@ impl Builder {
         tasks.push(tokio::spawn(sweep_retained(core.clone())));
         tasks.push(tokio::spawn(count_leftovers(core.clone())));
         tasks.push(tokio::spawn(ring_alarms(core.clone())));
+        tasks.push(tokio::spawn(end_rounds(core.clone())));
         if core.settings.limits.memory_bytes_max > 0 {
             tasks.push(tokio::spawn(watch_memory(
                 core.clone(),

@@ -30,6 +30,7 @@ mod outbox;
 mod peers;
 mod refusals;
 mod restrict;
+mod rounds;
 mod settings;
 mod spare;
 mod storage;

@@ -362,6 +362,16 @@ pub trait Journal: core::fmt::Debug + Send + Sync {
     /// hears when this one is, under this number, which is 0 if nobody waits.
     fn submit(&self, transaction: &mut Transaction, to: Option<(&Arc<Progress>, u64)>);
 
+    /// Lets those who wait for a write share one. From now on the first transaction of a round has `call` called, and
+    /// whoever heard it calls [`end_round`](Self::end_round) as soon as all who were ready have had their turn. Who is alone
+    /// in a round is stored at once, a crowd at its end. With `None` there are no rounds, as in the beginning.
+    fn call_rounds(&self, call: Option<Box<dyn Fn() + Send + Sync>>) {
+        drop(call);
+    }
+
+    /// Stores what the others of a round wait for.
+    fn end_round(&self) {}
+
     /// How the medium is.
     fn condition(&self) -> Condition;
 

@@ -2,7 +2,7 @@
 
 mod suite;
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 use std::time::Instant;
@@ -133,6 +133,29 @@ fn one_sync_answers_many_who_wait_for_the_disk() {
     let left = on(&medium.after_power_failure(0, false), RetainedLimits::default());
     assert!(left.retained_totals().messages >= 19_999);
     assert!(wait_for(&progress, 20_000));
+}
+
+#[test]
+fn those_who_come_in_one_round_are_answered_at_its_end_or_when_nobody_calls_it_any_more() {
+    let medium = SimulatedMedium::new();
+    let store =
+        DurableStore::open_on(Arc::new(medium.clone()), &settings(), |_| {}).expect("an empty medium");
+    let progress = Arc::new(Progress::default());
+    let calls = Arc::new(AtomicUsize::new(0));
+    let called = calls.clone();
+    store.call_rounds(Some(Box::new(move || _ = called.fetch_add(1, Ordering::Relaxed))));
+    for round in 1..=3_u64 {
+        (1..=20).for_each(|one| retain(&store, Durability::Periodic, round * 20 - 20 + one, &progress));
+        store.end_round();
+        assert!(wait_for(&progress, round * 20));
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 3);
+    (61..=63).for_each(|number| retain(&store, Durability::Periodic, number, &progress));
+    store.call_rounds(None);
+    assert!(wait_for(&progress, 63));
+    retain(&store, Durability::Periodic, 64, &progress);
+    assert!(wait_for(&progress, 64));
+    assert_eq!(on(&medium.after_kill(), RetainedLimits::default()).retained_totals().messages, 64);
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod queue;
 mod record;
 mod recovery;
 mod replay;
+mod rounds;
 mod segments;
 pub mod simulated;
 mod store;

@@ -22,6 +22,7 @@ use super::orders::{Order, Orders};
 use super::queue::DurableQueue;
 use super::recovery::{self, OpenError, Rebuilding, Report};
 use super::replay::RetainedTicket;
+use super::rounds::Rounds;
 use super::wall::Wall;
 use super::writer::{Kept, WriteSettings, Writer};
 use crate::retained::{Shelf, topic_of};
@@ -78,7 +79,12 @@ pub struct DurableStore {
 /// How changes come to the writer.
 enum Way {
     /// A thread of its own.
-    Thread { orders: Arc<Orders>, writer: Arc<Mutex<Writer>>, thread: Mutex<Option<JoinHandle<()>>> },
+    Thread {
+        orders: Arc<Orders>,
+        writer: Arc<Mutex<Writer>>,
+        thread: Mutex<Option<JoinHandle<()>>>,
+        rounds: Rounds,
+    },
     /// At once, by whoever makes them: for tests that want every step in its order.
     Inline(Box<Mutex<Writer>>),
 }
@@ -110,7 +116,8 @@ impl DurableStore {
             let (its_orders, its_writer) = (orders.clone(), writer.clone());
             let thread = std::thread::Builder::new().name("store".to_owned());
             let thread = thread.spawn(move || Writer::run(&its_writer, &its_orders))?;
-            Ok(Way::Thread { orders, writer, thread: Mutex::new(Some(thread)) })
+            let (thread, rounds) = (Mutex::new(Some(thread)), Rounds::default());
+            Ok(Way::Thread { orders, writer, thread, rounds })
         })
     }
 
@@ -235,9 +242,9 @@ impl DurableStore {
 
     fn order(&self, order: Order) {
         match &self.way {
-            Way::Thread { orders, writer, .. } => {
+            Way::Thread { orders, writer, rounds, .. } => {
                 orders.push(order);
-                if orders.has_urgent() {
+                if orders.has_urgent() && rounds.is_first() {
                     Writer::store_here(writer, orders);
                 }
             }
@@ -265,6 +272,22 @@ impl Journal for DurableStore {
         let transaction = transaction.take();
         self.health.bytes_waiting.fetch_add(transaction.size_bytes() as u64, Ordering::AcqRel);
         self.order(Order::Store { transaction, to: to.map(|(to, number)| (to.clone(), number)) });
+    }
+
+    fn call_rounds(&self, call: Option<Box<dyn Fn() + Send + Sync>>) {
+        if let Way::Thread { rounds, .. } = &self.way {
+            rounds.set_caller(call);
+            self.end_round();
+        }
+    }
+
+    fn end_round(&self) {
+        if let Way::Thread { orders, writer, rounds, .. } = &self.way {
+            rounds.end();
+            if orders.has_urgent() {
+                Writer::store_here(writer, orders);
+            }
+        }
     }
 
     fn condition(&self) -> Condition {

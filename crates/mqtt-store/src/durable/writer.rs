@@ -113,7 +113,7 @@ enum Needs {
 /// Bytes that go out with one write.
 const BATCH_BYTES_MAX: usize = 1 << 20;
 /// Bytes that are written by whoever waits for them.
-const HERE_BYTES_MAX: usize = 4 << 10;
+const HERE_BYTES_MAX: usize = 16 << 10;
 /// How often somebody looks for more that has come meanwhile.
 const HERE_ROUNDS_MAX: usize = 4;
 /// Bytes of the oldest segments that are looked at after each write, so that nobody waits long.
