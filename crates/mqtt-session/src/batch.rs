@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use core::ops::Range;
-use mqtt_codec::{Framing, Packet, PacketId, Publish, QoS, Version, decode, encode, frame};
+use mqtt_codec::{
+    Framing, Packet, PacketId, PlainPublish, Properties, Publish, QoS, Version, decode, encode, frame,
+};
 use mqtt_topic::TopicName;
 
 use crate::message::{Delivery, Hop, Message, all_forwarded};
@@ -277,7 +279,13 @@ impl Batch {
 
     /// The messages one by one, as they are encoded; their packet identifiers mean nothing.
     pub fn publications(&self) -> impl Iterator<Item = Publish<'_>> {
-        frames(self.bytes()).filter_map(|packet| self.read(packet))
+        // Mostly the topic is that of the message before.
+        let mut topic = "";
+        frames(self.bytes()).filter_map(move |packet| {
+            let publish = plain(packet, topic, self.layout.version()).or_else(|| self.read(packet))?;
+            topic = publish.topic;
+            Some(publish)
+        })
     }
 
     fn read<'a>(&self, packet: &'a [u8]) -> Option<Publish<'a>> {
@@ -286,6 +294,12 @@ impl Batch {
             _ => None,
         }
     }
+}
+
+fn plain<'a>(packet: &'a [u8], topic: &'a str, version: Version) -> Option<Publish<'a>> {
+    let PlainPublish { qos, packet_id, payload } = PlainPublish::read(packet, topic, version)?;
+    let properties = Properties::EMPTY;
+    Some(Publish { dup: false, qos, retain: false, topic, packet_id, properties, payload })
 }
 
 /// Gives the packets of a batch above QoS 0 identifiers in a row.

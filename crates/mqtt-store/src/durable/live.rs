@@ -24,7 +24,10 @@ impl Spot {
 /// Bytes of records that are needed, by segment.
 #[derive(Debug, Default)]
 pub(crate) struct Live {
+    /// All but the one at hand.
     segments: HashMap<u32, u64>,
+    /// The segment that was changed last, and its bytes: mostly it is changed next as well. There is no segment 0.
+    at_hand: (u32, u64),
     total_bytes: u64,
 }
 
@@ -35,20 +38,39 @@ impl Live {
 
     /// Of one segment.
     pub(crate) fn bytes_of(&self, segment: u32) -> u64 {
-        self.segments.get(&segment).copied().unwrap_or(0)
+        let (number, bytes) = self.at_hand;
+        if number == segment { bytes } else { self.segments.get(&segment).copied().unwrap_or(0) }
+    }
+
+    /// Takes a segment at hand; `None` if nothing is known of it.
+    fn find(&mut self, segment: u32) -> Option<&mut u64> {
+        if self.at_hand.0 != segment {
+            let bytes = self.segments.remove(&segment)?;
+            let (other, bytes) = std::mem::replace(&mut self.at_hand, (segment, bytes));
+            if other > 0 {
+                self.segments.insert(other, bytes);
+            }
+        }
+        Some(&mut self.at_hand.1)
     }
 
     /// A record is needed from now on.
     pub(crate) fn add(&mut self, spot: Spot) {
         if spot.is_written() {
-            *self.segments.entry(number_at(spot.at)).or_default() += u64::from(spot.bytes);
+            let number = number_at(spot.at);
+            if self.find(number).is_none() {
+                self.segments.insert(number, 0);
+            }
+            *self.find(number).expect("it was put there") += u64::from(spot.bytes);
             self.total_bytes += u64::from(spot.bytes);
         }
     }
 
     /// A record is not needed any more.
     pub(crate) fn remove(&mut self, spot: Spot) {
-        if let Some(bytes) = self.segments.get_mut(&number_at(spot.at)).filter(|_| spot.is_written()) {
+        if spot.is_written()
+            && let Some(bytes) = self.find(number_at(spot.at))
+        {
             *bytes -= u64::from(spot.bytes);
             self.total_bytes -= u64::from(spot.bytes);
         }
@@ -56,8 +78,11 @@ impl Live {
 
     /// A segment is gone.
     pub(crate) fn forget(&mut self, segment: u32) {
-        let left = self.segments.remove(&segment);
+        let left = self.find(segment).copied();
         debug_assert!(left.unwrap_or(0) == 0, "nothing was needed of it");
+        if left.is_some() {
+            self.at_hand = (0, 0);
+        }
     }
 }
 

@@ -63,10 +63,19 @@ impl<T> Places<T> {
 
     /// What is there, which is made in this way if nothing is.
     pub(crate) fn find_or_insert(&mut self, place: u64, make: impl FnOnce() -> T) -> &mut T {
-        if self.get(place).is_none() {
-            self.insert(place, make());
+        match self.index(place) {
+            Some(index) if self.slots[index].is_some() => {}
+            _ if self.apart.contains_key(&place) => return self.apart.get_mut(&place).expect("it is there"),
+            _ => match self.make_slot(place) {
+                Some(index) => {
+                    self.slots[index] = Some(make());
+                    self.filled += 1;
+                    return self.slots[index].as_mut().expect("it was put there");
+                }
+                None => return self.apart.entry(place).or_insert_with(make),
+            },
         }
-        self.find_mut(place).expect("it was put there")
+        self.find_mut(place).expect("it is there")
     }
 
     /// What was there before.

@@ -218,7 +218,7 @@ impl Image {
             Change::Pubrec(session, packet_id) => self.pubrec(session.0.get(), packet_id.get()),
             Change::Settled { session, packet_id, count } => {
                 let ids = (packet_id.get()..=u16::MAX).take((*count).into());
-                ids.for_each(|id| pending.extend(self.settled(session.0.get(), id)));
+                self.settled(session.0.get(), ids, pending);
                 None
             }
             Change::Received(session, packet_id) => {
@@ -290,17 +290,34 @@ impl Image {
         let mut is_written = false;
         for step in 0..count {
             let (place, wide) = (place + u64::from(step), u64::from(step));
-            if image.mark_sent(place, packet_id.wrapping_add(step), order + wide).is_some() {
-                is_written |= image.entries.get(place)?.at != 0;
-            }
+            let entry = image.mark_sent(place, packet_id.wrapping_add(step), order + wide);
+            is_written |= entry.is_some_and(|entry| entry.at != 0);
         }
         let record = Record::Sent { session, place, packet_id, order, count };
         is_written.then_some(Pending::Delta(record))
     }
 
-    fn settled<'c>(&mut self, session: u64, packet_id: u16) -> Option<Pending<'c>> {
-        let in_flight = self.sessions.get_mut(&session)?.in_flight.remove(&packet_id)?;
-        self.done(session, in_flight.place)
+    /// Messages are done; those that stand anywhere are written off, places in a row with one record.
+    fn settled(&mut self, session: u64, ids: impl Iterator<Item = u16>, pending: &mut Vec<Pending<'_>>) {
+        let Some(image) = self.sessions.get_mut(&session) else { return };
+        let mut row: Option<Record<'static>> = None;
+        for id in ids {
+            let Some(InFlight { place, .. }) = image.in_flight.remove(&id) else { continue };
+            let Some(entry) = image.entries.remove(place) else { continue };
+            if !image.ids.is_empty() {
+                image.ids.remove(&place);
+            }
+            self.messages = self.messages.saturating_sub(1);
+            self.live.remove(entry.spot());
+            self.bodies.release(&mut self.live, entry.body);
+            if entry.at != 0 {
+                let done = Record::Done { session, place, count: 1 };
+                let longer = row.and_then(|row| row.joined(&done));
+                let before = row.replace(longer.unwrap_or(done));
+                pending.extend(before.filter(|_| longer.is_none()).map(Pending::Delta));
+            }
+        }
+        pending.extend(row.map(Pending::Delta));
     }
 
     fn pubrec<'c>(&mut self, session: u64, packet_id: u16) -> Option<Pending<'c>> {
@@ -362,12 +379,7 @@ impl Image {
     }
 
     fn release_body(&mut self, id: u64) {
-        let Some(body) = self.bodies.find_mut(id) else { return };
-        body.refs = body.refs.saturating_sub(1);
-        if body.refs == 0 {
-            self.live.remove(body.spot());
-            self.bodies.remove(id);
-        }
+        self.bodies.release(&mut self.live, id);
     }
 
     /// Ends a session; `None` if it is not known.
@@ -427,12 +439,25 @@ impl Image {
     }
 }
 
+impl Places<BodyImage> {
+    /// One less needs a body.
+    fn release(&mut self, live: &mut Live, id: u64) {
+        let Some(body) = self.find_mut(id) else { return };
+        body.refs = body.refs.saturating_sub(1);
+        if body.refs == 0 {
+            live.remove(body.spot());
+            self.remove(id);
+        }
+    }
+}
+
 impl SessionImage {
-    fn mark_sent(&mut self, place: u64, packet_id: u16, order: u64) -> Option<()> {
-        self.entries.find_mut(place)?.packet_id = packet_id;
+    fn mark_sent(&mut self, place: u64, packet_id: u16, order: u64) -> Option<&EntryImage> {
+        let entry = self.entries.find_mut(place)?;
+        entry.packet_id = packet_id;
         self.last_order = self.last_order.max(order);
         self.in_flight.insert(packet_id, InFlight { place, order, released: false });
-        Some(())
+        Some(entry)
     }
 
     fn mark_released(&mut self, place: u64, order: u64) -> Option<()> {

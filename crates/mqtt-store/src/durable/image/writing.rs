@@ -3,7 +3,7 @@
 use mqtt_codec::Publish;
 use mqtt_session::{Batch, Message};
 
-use super::{At, FRESH, Image, Pending, Spot, options_byte};
+use super::{At, BodyImage, EntryImage, FRESH, Image, InFlight, Pending, Spot, options_byte};
 use crate::durable::record::{self, Encoder, Head, Record};
 use crate::durable::wall::Wall;
 use crate::durable::wills;
@@ -124,51 +124,33 @@ impl Image {
         let entry = self.sessions.get(&session).and_then(|image| image.entries.get(place));
         let Some(body) = entry.filter(|entry| entry.at == 0).map(|entry| entry.body) else { return };
         self.write_body(body, frame, wall);
-        self.write_entry_alone(session, place, body, frame);
+        self.write_entry_alone(session, place, frame);
     }
 
     /// Those of its messages that have not gone by now.
     fn write_batch(&mut self, session: u64, batch: &Batch, first_body: u64, frame: &mut Frame) {
+        let Some(image) = self.sessions.get_mut(&session) else { return };
         for (step, publish) in (0..).zip(batch.publications()) {
-            let (place, body) = (batch.place() + step, first_body + step);
-            let entry = self.sessions.get(&session).and_then(|image| image.entries.get(place));
-            if entry.is_none_or(|entry| entry.at != 0) {
-                continue;
+            let (place, id) = (batch.place() + step, first_body + step);
+            let Some(entry) = image.entries.find_mut(place).filter(|entry| entry.at == 0) else { continue };
+            if let Some(body) = self.bodies.find_mut(id).filter(|body| body.at & FRESH != 0) {
+                let spot = body.write(id, &publish, frame);
+                self.live.add(spot);
             }
-            self.write_publication(body, &publish, frame);
-            self.write_entry_alone(session, place, body, frame);
+            let in_flight = image.in_flight.get(&entry.packet_id).filter(|_| entry.packet_id != 0);
+            // A batch is for nobody who has subscription identifiers.
+            let spot = entry.write(session, place, in_flight, &[], frame);
+            self.live.add(spot);
         }
     }
 
-    fn write_publication(&mut self, id: u64, publish: &Publish<'_>, frame: &mut Frame) {
-        let Some(body) = self.bodies.find_mut(id).filter(|body| body.at & FRESH != 0) else { return };
-        let (topic, properties, payload) = (publish.topic, publish.properties.as_bytes(), publish.payload);
-        let size_bytes = Message::size_bytes_of(topic.len() + properties.len() + payload.len());
-        let record = record::Body { id, expires_at_ms: 0, topic, properties, payload, checksum: None };
-        let spot = frame.append(&Record::Body(record));
-        (body.at, body.bytes) = (spot.at, spot.bytes);
-        body.size_bytes = u32::try_from(size_bytes).unwrap_or(u32::MAX);
-        self.live.add(spot);
-    }
-
-    fn write_entry_alone(&mut self, session: u64, place: u64, body: u64, frame: &mut Frame) {
+    fn write_entry_alone(&mut self, session: u64, place: u64, frame: &mut Frame) {
         let image = self.sessions.get_mut(&session).expect("it was here");
         let ids = image.ids.get(&place).into_iter().flat_map(|ids| ids.iter());
         let ids: Vec<u8> = ids.flat_map(|id| id.to_le_bytes()).collect();
         let entry = image.entries.find_mut(place).expect("it was here");
-        let in_flight = image.in_flight.get(&entry.packet_id).filter(|one| one.place == place);
-        let spot = frame.append(&Record::Entry(record::Entry {
-            session,
-            place,
-            body,
-            qos: entry.qos,
-            retain: entry.retain,
-            ids: &ids,
-            packet_id: in_flight.map_or(0, |_| entry.packet_id),
-            released: in_flight.is_some_and(|one| one.released),
-            order: in_flight.map_or(0, |one| one.order),
-        }));
-        (entry.at, entry.bytes) = (spot.at, spot.bytes);
+        let in_flight = image.in_flight.get(&entry.packet_id);
+        let spot = entry.write(session, place, in_flight, &ids, frame);
         self.live.add(spot);
     }
 
@@ -215,6 +197,44 @@ impl Image {
             }
             _ => None,
         }
+    }
+}
+
+impl BodyImage {
+    fn write(&mut self, id: u64, publish: &Publish<'_>, frame: &mut Frame) -> Spot {
+        let (topic, properties, payload) = (publish.topic, publish.properties.as_bytes(), publish.payload);
+        let size_bytes = Message::size_bytes_of(topic.len() + properties.len() + payload.len());
+        let record = record::Body { id, expires_at_ms: 0, topic, properties, payload, checksum: None };
+        let spot = frame.append(&Record::Body(record));
+        (self.at, self.bytes) = (spot.at, spot.bytes);
+        self.size_bytes = u32::try_from(size_bytes).unwrap_or(u32::MAX);
+        spot
+    }
+}
+
+impl EntryImage {
+    fn write(
+        &mut self,
+        session: u64,
+        place: u64,
+        in_flight: Option<&InFlight>,
+        ids: &[u8],
+        frame: &mut Frame,
+    ) -> Spot {
+        let in_flight = in_flight.filter(|one| one.place == place);
+        let spot = frame.append(&Record::Entry(record::Entry {
+            session,
+            place,
+            body: self.body,
+            qos: self.qos,
+            retain: self.retain,
+            ids,
+            packet_id: in_flight.map_or(0, |_| self.packet_id),
+            released: in_flight.is_some_and(|one| one.released),
+            order: in_flight.map_or(0, |one| one.order),
+        }));
+        (self.at, self.bytes) = (spot.at, spot.bytes);
+        spot
     }
 }
 
