@@ -288,6 +288,11 @@ impl Batch {
         })
     }
 
+    /// The packets one by one, as they are encoded; their packet identifiers mean nothing.
+    pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        frames(self.bytes())
+    }
+
     fn read<'a>(&self, packet: &'a [u8]) -> Option<Publish<'a>> {
         match decode(packet, self.layout.version()) {
             Ok(Packet::Publish(publish)) => Some(publish),

@@ -102,14 +102,14 @@ impl<F: FnMut(&Item<'_>) -> io::Result<()>> Export<'_, F> {
     }
 
     /// The number of a message, which goes out first if it has not yet.
-    fn message(&mut self, body: u64) -> io::Result<u64> {
-        if let Some(number) = self.numbers.get(&body) {
+    fn message(&mut self, id: u64) -> io::Result<u64> {
+        if let Some(number) = self.numbers.get(&id) {
             return Ok(*number);
         }
         let number = self.numbers.len() as u64 + 1;
-        self.numbers.insert(body, number);
-        let bytes = self.kept.body_bytes(body)?;
-        let body = Decoder::checked_body(&bytes).map_err(|_| io::ErrorKind::InvalidData)?;
+        self.numbers.insert(id, number);
+        let bytes = self.kept.body_bytes(id)?;
+        let body = Decoder::checked_body(&bytes, id).map_err(|_| io::ErrorKind::InvalidData)?;
         let message = MessageItem {
             topic: body.topic,
             properties: body.properties,

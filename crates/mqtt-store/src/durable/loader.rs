@@ -206,8 +206,11 @@ impl Reading {
 
     /// Where everything stands that is wanted and not gone.
     fn plan(&self, wanted: &Wanted, in_vain: bool) -> Result<Vec<Part>, NotYet> {
-        let kept = self.kept.lock();
-        let Kept { image, segments } = &*kept;
+        let mut kept = self.kept.lock();
+        let Kept { image, segments } = &mut *kept;
+        if let Wanted::Queued { session, places } = wanted {
+            places.iter().for_each(|place| image.dissolve_at(*session, *place));
+        }
         let mut parts = Vec::with_capacity(wanted.len());
         let mut add = |index, found: Result<Option<(u64, Hop)>, NotYet>| {
             let part = match found {
@@ -272,7 +275,7 @@ impl Reading {
     }
 
     fn decode(&self, bytes: &[u8], id: u64) -> Result<mqtt_session::Message, String> {
-        let body = Decoder::checked_body(bytes).ok().filter(|body| body.id == id);
+        let body = Decoder::checked_body(bytes, id).ok();
         body.and_then(|body| recovery::message(&body, &self.wall))
             .ok_or_else(|| "the body of a message is damaged".to_owned())
     }

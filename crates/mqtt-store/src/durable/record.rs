@@ -4,7 +4,7 @@
 //! A frame's checksum covers all of its records. The body of a message has one of its own besides, because it is
 //! also read alone, when it is delivered.
 
-use mqtt_codec::QoS;
+use mqtt_codec::{Packet, QoS, Version, decode};
 
 /// The version that is written, and the only one that is read. Version 1 was never released.
 pub(crate) const VERSION: u8 = 2;
@@ -26,6 +26,41 @@ pub(crate) enum Record<'a> {
     Released { session: u64, packet_id: u16, count: u16 },
     Retained { topic: &'a str, version: u64, body: u64, qos: u8, publisher: &'a str },
     Cleared { topic: &'a str, version: u64 },
+    Bodies(Bodies<'a>),
+    Entries(Entries),
+}
+
+/// The messages of a batch, as they are encoded for clients; numbers go up by one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bodies<'a> {
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+    /// Where the first item begins, in the record.
+    pub(crate) offset: u32,
+    pub(crate) items: &'a [u8],
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Item<'a> {
+    pub(crate) id: u64,
+    /// Where it begins, in the record.
+    pub(crate) offset: u32,
+    /// All of it. It can be read alone, see [`Decoder::checked_body`].
+    pub(crate) bytes: &'a [u8],
+}
+
+/// One session's part in messages next to each other, none of which has anything of its own. If they were sent, packet
+/// identifiers and orders go up by one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Entries {
+    pub(crate) session: u64,
+    pub(crate) place: u64,
+    pub(crate) body: u64,
+    pub(crate) count: u32,
+    /// 0 if they wait.
+    pub(crate) packet_id: u16,
+    pub(crate) order: u64,
 }
 
 /// A message, stored once however many wait for it.
@@ -159,7 +194,39 @@ impl Encoder<'_> {
             Record::Cleared { topic, version } => {
                 self.text(topic).number(version);
             }
+            Record::Bodies(bodies) => {
+                self.number(bodies.first).number(bodies.count.into());
+                self.0.extend_from_slice(bodies.items);
+            }
+            Record::Entries(entries) => {
+                self.number(entries.session).number(entries.place).number(entries.body);
+                self.number(entries.count.into()).number(entries.packet_id.into()).number(entries.order);
+            }
         }
+    }
+
+    /// The record of a batch's messages, given as PUBLISH packets of a version with properties or of one without. Where
+    /// each begins in the record, and where the last ends.
+    pub(crate) fn bodies<'p>(
+        &mut self,
+        first: u64,
+        count: u32,
+        with_properties: bool,
+        packets: impl Iterator<Item = &'p [u8]>,
+    ) -> Vec<u32> {
+        let from = self.0.len();
+        self.byte(VERSION).byte(BODIES).number(first).number(count.into());
+        let mut offsets = Vec::with_capacity(count as usize + 1);
+        let here = |bytes: &Vec<u8>| u32::try_from(bytes.len() - from).expect("a frame is short");
+        for (id, packet) in (first..).zip(packets) {
+            offsets.push(here(self.0));
+            let checksum = item_checksum(id, with_properties, packet);
+            self.byte(with_properties.into());
+            self.0.extend_from_slice(&checksum.to_le_bytes());
+            self.bytes(packet);
+        }
+        offsets.push(here(self.0));
+        offsets
     }
 
     fn body(&mut self, body: &Body<'_>) {
@@ -200,6 +267,8 @@ impl Encoder<'_> {
     }
 }
 
+/// Messages in a row at most.
+const ROW_MAX: u32 = 1 << 20;
 /// Bytes of the checksum of a body, over all that follows it in the record.
 const CHECKSUM_BYTES: usize = 4;
 
@@ -276,8 +345,76 @@ impl Record<'_> {
             Self::Released { .. } => 11,
             Self::Retained { .. } => 12,
             Self::Cleared { .. } => 13,
+            Self::Bodies(_) => BODIES,
+            Self::Entries(_) => 15,
         }
     }
+}
+
+const BODIES: u8 = 14;
+
+/// Covers the number and the layout as well, which are no part of the packet.
+fn item_checksum(id: u64, with_properties: bool, packet: &[u8]) -> u32 {
+    let seed = (id as u32) ^ (id >> 32) as u32 ^ if with_properties { 1 << 31 } else { 0 };
+    let mut hasher = crc32fast::Hasher::new_with_initial(seed);
+    hasher.update(packet);
+    hasher.finalize()
+}
+
+impl<'a> Bodies<'a> {
+    pub(crate) fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
+        let Self { first, count, offset, items } = *self;
+        let mut decoder = Decoder::new(items);
+        (first..).take(count as usize).map_while(move |id| {
+            let from = decoder.position();
+            decoder.item().ok()?;
+            let bytes = &items[from..decoder.position()];
+            Some(Item { id, offset: offset + u32::try_from(from).ok()?, bytes })
+        })
+    }
+}
+
+impl<'a> Item<'a> {
+    /// The message, if it is what was written.
+    pub(crate) fn checked(&self) -> Option<Body<'a>> {
+        Decoder::checked_body(self.bytes, self.id).ok()
+    }
+}
+
+impl Entries {
+    /// One of them.
+    pub(crate) fn entry(&self, step: u32, place: u64) -> Entry<'static> {
+        let wide = u64::from(step);
+        let is_sent = self.packet_id > 0;
+        Entry {
+            session: self.session,
+            place,
+            body: self.body.wrapping_add(wide),
+            qos: 1,
+            retain: false,
+            ids: &[],
+            packet_id: if is_sent { self.packet_id.wrapping_add(step as u16) } else { 0 },
+            released: false,
+            order: if is_sent { self.order.wrapping_add(wide) } else { 0 },
+        }
+    }
+
+    pub(crate) fn places(&self) -> impl Iterator<Item = u64> + use<> {
+        let place = self.place;
+        (0..u64::from(self.count)).map(move |step| place.wrapping_add(step))
+    }
+}
+
+/// What some of several messages next to each other have of the bytes of their common record. Each has at least one, so that
+/// the record counts as long as one of them is there: to be given the result of [`row_bytes`].
+pub(crate) fn share_of(bytes: u32, count: u32, part: core::ops::Range<u32>) -> u32 {
+    let (each, rest) = (bytes / count.max(1), bytes % count.max(1));
+    each * (part.end - part.start) + part.end.min(rest) - part.start.min(rest)
+}
+
+/// The bytes that a record counts for so many messages.
+pub(crate) fn row_bytes(bytes: u32, count: u32) -> u32 {
+    bytes.max(count)
 }
 
 /// Takes records off a slice.
@@ -349,6 +486,15 @@ impl<'a> Decoder<'a> {
                 publisher: self.text()?,
             },
             13 => Record::Cleared { topic: self.text()?, version: self.number()? },
+            BODIES => Record::Bodies(self.bodies()?),
+            15 => Record::Entries(Entries {
+                session: self.number()?,
+                place: self.number()?,
+                body: self.number()?,
+                count: self.row_count()?,
+                packet_id: self.small()?,
+                order: self.number()?,
+            }),
             _ => return Err(Unreadable::Bytes),
         })
     }
@@ -379,6 +525,35 @@ impl<'a> Decoder<'a> {
         Some(self.small()?).filter(|count| *count > 0).ok_or(Unreadable::Bytes)
     }
 
+    fn row_count(&mut self) -> Result<u32, Unreadable> {
+        Some(self.small()?).filter(|count| (1..=ROW_MAX).contains(count)).ok_or(Unreadable::Bytes)
+    }
+
+    fn bodies(&mut self) -> Result<Bodies<'a>, Unreadable> {
+        let from = self.position();
+        let (first, count) = (self.number()?, self.row_count()?);
+        let (begin, rest) = (self.position(), self.bytes);
+        for _ in 0..count {
+            self.item()?;
+        }
+        let items = &rest[..self.position() - begin];
+        // Behind the version and the kind.
+        let offset = u32::try_from(begin - from + 2).map_err(|_| Unreadable::Bytes)?;
+        Ok(Bodies { first, count, offset, items })
+    }
+
+    /// Whether it has properties, its checksum, and the packet.
+    fn item(&mut self) -> Result<(bool, u32, &'a [u8]), Unreadable> {
+        let with_properties = match self.byte()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Unreadable::Bytes),
+        };
+        let (checksum, rest) = self.bytes.split_first_chunk().ok_or(Unreadable::Bytes)?;
+        self.bytes = rest;
+        Ok((with_properties, u32::from_le_bytes(*checksum), self.bytes()?))
+    }
+
     fn bytes(&mut self) -> Result<&'a [u8], Unreadable> {
         let len = self.small::<usize>()?;
         let (bytes, rest) = self.bytes.split_at_checked(len).ok_or(Unreadable::Bytes)?;
@@ -390,14 +565,31 @@ impl<'a> Decoder<'a> {
         core::str::from_utf8(self.bytes()?).map_err(|_| Unreadable::Bytes)
     }
 
-    /// The body that is all of these bytes, if its checksum says that they are what was written.
-    pub(crate) fn checked_body(bytes: &'a [u8]) -> Result<Body<'a>, Unreadable> {
+    /// The body with this number that is all of these bytes, a record of its own or an item of another, if its checksum says
+    /// that they are what was written.
+    pub(crate) fn checked_body(bytes: &'a [u8], id: u64) -> Result<Body<'a>, Unreadable> {
+        if bytes.first().is_some_and(|first| *first != VERSION) {
+            return Self::checked_item(bytes, id);
+        }
         let mut decoder = Self::new(bytes);
         let Some(Record::Body(body)) = decoder.next()? else { return Err(Unreadable::Bytes) };
         let mut decoder = Self::new(&bytes[2..]);
         decoder.number()?;
         let covered = decoder.bytes.get(CHECKSUM_BYTES..).ok_or(Unreadable::Bytes)?;
-        (Some(crc32fast::hash(covered)) == body.checksum).then_some(body).ok_or(Unreadable::Bytes)
+        let is_right = Some(crc32fast::hash(covered)) == body.checksum && body.id == id;
+        is_right.then_some(body).ok_or(Unreadable::Bytes)
+    }
+
+    fn checked_item(bytes: &'a [u8], id: u64) -> Result<Body<'a>, Unreadable> {
+        let mut decoder = Self::new(bytes);
+        let (with_properties, checksum, packet) = decoder.item()?;
+        if !decoder.bytes.is_empty() || item_checksum(id, with_properties, packet) != checksum {
+            return Err(Unreadable::Bytes);
+        }
+        let version = if with_properties { Version::V5 } else { Version::V3_1_1 };
+        let Ok(Packet::Publish(publish)) = decode(packet, version) else { return Err(Unreadable::Bytes) };
+        let (topic, properties, payload) = (publish.topic, publish.properties.as_bytes(), publish.payload);
+        Ok(Body { id, expires_at_ms: 0, topic, properties, payload, checksum: None })
     }
 
     fn body(&mut self) -> Result<Body<'a>, Unreadable> {
@@ -503,6 +695,8 @@ mod tests {
             checksum: Some(0x0123_4567),
         }));
         check(Record::Entry(entry));
+        let (count, packet_id, order) = (300, 7, 900);
+        check(Record::Entries(Entries { session, place, body: 1 << 33, count, packet_id, order }));
         check(Record::Entry(Entry { ids: &[], packet_id: 0, released: false, order: 0, ..entry }));
         check(Record::Sent { session, place, packet_id: 1, order: 2, count: 1 });
         check(Record::Pubrec { session, place, order: 3, count: 300 });
@@ -547,15 +741,15 @@ mod tests {
         let body = Body { id: 700, expires_at_ms: 9, topic: "a/b", properties, payload, checksum: None };
         let mut bytes = Vec::new();
         Encoder(&mut bytes).record(&Record::Body(body));
-        let read = Decoder::checked_body(&bytes).expect("it is as it was written");
+        let read = Decoder::checked_body(&bytes, 700).expect("it is as it was written");
         assert_eq!(Body { checksum: None, ..read }, body);
         for bit in 32..bytes.len() * 8 {
             let mut changed = bytes.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            assert!(Decoder::checked_body(&changed).is_err(), "bit {bit}");
+            assert!(Decoder::checked_body(&changed, 700).is_err(), "bit {bit}");
         }
         bytes.push(0);
-        assert_eq!(Decoder::checked_body(&bytes), Err(Unreadable::Bytes));
+        assert_eq!(Decoder::checked_body(&bytes, 700), Err(Unreadable::Bytes));
     }
 
     #[test]
@@ -568,8 +762,48 @@ mod tests {
         let mut moved = Vec::new();
         let record = Decoder::new(&bytes).next().expect("its fields are whole").expect("it is there");
         Encoder(&mut moved).record(&record);
-        assert_eq!(Decoder::checked_body(&moved), Err(Unreadable::Bytes));
+        assert_eq!(Decoder::checked_body(&moved, 7), Err(Unreadable::Bytes));
         assert_eq!(moved, bytes);
+    }
+
+    #[test]
+    fn each_body_of_a_batch_can_be_read_alone_and_no_other_is_taken_for_it() {
+        let packets = [&b"\x32\x08\0\x01t\0\x01abc"[..], b"\x32\x06\0\x01t\0\x01d"];
+        let mut bytes = Vec::new();
+        let offsets = Encoder(&mut bytes).bodies(500, 2, false, packets.into_iter());
+        let mut decoder = Decoder::new(&bytes);
+        let Ok(Some(Record::Bodies(bodies))) = decoder.next() else { panic!("it is a record") };
+        assert_eq!(decoder.next(), Ok(None));
+        assert_eq!(offsets, [bodies.offset, bodies.offset + 16, bodies.offset + 16 + 14]);
+        let mut again = Vec::new();
+        Encoder(&mut again).record(&Record::Bodies(bodies));
+        assert_eq!(again, bytes);
+        for (item, (id, payload)) in bodies.items().zip([(500, &b"abc"[..]), (501, b"d")]) {
+            let from = item.offset as usize;
+            assert_eq!((item.id, item.bytes), (id, &bytes[from..from + item.bytes.len()]));
+            let body = item.checked().expect("it is as it was written");
+            assert_eq!((body.id, body.topic, body.payload), (id, "t", payload));
+            assert!(Decoder::checked_body(item.bytes, id + 1).is_err());
+            for bit in 0..item.bytes.len() * 8 {
+                let mut changed = item.bytes.to_vec();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                assert!(Decoder::checked_body(&changed, id).is_err(), "bit {bit}");
+            }
+        }
+        for cut in 1..bytes.len() {
+            assert_eq!(Decoder::new(&bytes[..cut]).next(), Err(Unreadable::Bytes), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn the_shares_of_a_record_are_all_of_it_and_none_is_nothing() {
+        for (bytes, count) in [(12, 5), (12, 500), (1, 1), (700, 7)] {
+            let bytes = row_bytes(bytes, count);
+            let each: Vec<u32> = (0..count).map(|one| share_of(bytes, count, one..one + 1)).collect();
+            assert!(each.iter().all(|share| *share > 0) && each.iter().sum::<u32>() == bytes);
+            let front = share_of(bytes, count, 0..count / 2);
+            assert_eq!(front, each[..count as usize / 2].iter().sum::<u32>());
+        }
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Kept {
     fn message(&self, id: u64, wall: &Wall) -> io::Result<Message> {
         let gone = || io::Error::from(io::ErrorKind::InvalidData);
         let bytes = self.body_bytes(id)?;
-        let body = Decoder::checked_body(&bytes).map_err(|_| gone())?;
+        let body = Decoder::checked_body(&bytes, id).map_err(|_| gone())?;
         message(&body, wall).ok_or_else(gone)
     }
 

@@ -473,4 +473,6 @@ fn here_bytes(retained: &Retained) -> usize {
 }
 
 #[cfg(test)]
+mod run_tests;
+#[cfg(test)]
 mod tests;

@@ -550,10 +550,10 @@ impl Writer {
         let wall = self.wall;
         self.write_frame(|kept, frame| {
             // What cannot be read was found when the store was opened.
+            let mut pending = Vec::new();
             let _ = for_each_record(records, origin, |record, spot| {
-                if let Some(pending) = kept.image.save(record, spot.at) {
-                    kept.image.write(&pending, frame, &wall);
-                }
+                kept.image.save(record, spot.at, &mut pending);
+                pending.drain(..).for_each(|pending| kept.image.write(&pending, frame, &wall));
             });
         })
     }
@@ -630,12 +630,12 @@ impl Kept {
             return true;
         };
         let bytes = self.body_bytes(id).unwrap_or_default();
-        match Decoder::checked_body(&bytes) {
-            Ok(body) if body.id == id => {
+        match Decoder::checked_body(&bytes, id) {
+            Ok(body) => {
                 self.image.write(&Pending::Body(body), frame, wall);
                 true
             }
-            _ => {
+            Err(_) => {
                 self.image.write_lost(id, frame);
                 false
             }

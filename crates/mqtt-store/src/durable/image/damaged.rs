@@ -18,7 +18,8 @@ pub(crate) enum Stranded {
 
 impl Image {
     /// All that should stand in a segment. Looks at everything there is.
-    pub(crate) fn stranded_in(&self, number: u32) -> Vec<Stranded> {
+    pub(crate) fn stranded_in(&mut self, number: u32) -> Vec<Stranded> {
+        self.dissolve_all();
         let is_there = |spot: Spot| spot.is_written() && number_at(spot.at) == number;
         let mut found = Vec::new();
         for (&session, image) in &self.sessions {
@@ -76,7 +77,7 @@ impl Image {
             record::Body { id, expires_at_ms, topic: "", properties: &[], payload: &[], checksum: None };
         let mut bytes = Vec::new();
         Encoder(&mut bytes).record(&Record::Body(lost));
-        let right = Decoder::checked_body(&bytes).ok().and_then(|body| body.checksum);
+        let right = Decoder::checked_body(&bytes, id).ok().and_then(|body| body.checksum);
         self.write_body_again(&record::Body { checksum: right.map(|checksum| !checksum), ..lost }, frame);
     }
 }

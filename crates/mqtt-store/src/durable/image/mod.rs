@@ -5,9 +5,10 @@
 
 mod damaged;
 mod replaying;
+mod runs;
 mod writing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use super::places::Places;
 use super::record::{self, Record};
 use crate::journal::{Change, SessionHead};
 pub(crate) use damaged::Stranded;
+use runs::{BodyRun, Run};
 pub(crate) use writing::Frame;
 
 /// Everything that is kept.
@@ -29,6 +31,8 @@ pub(crate) struct Image {
     pub(crate) sessions: HashMap<u64, SessionImage>,
     /// By their numbers, which go up one by one.
     pub(crate) bodies: Places<BodyImage>,
+    /// Those that were written together and are only needed by runs, by the number of the first.
+    body_runs: BTreeMap<u64, BodyRun>,
     pub(crate) retained: HashMap<Box<str>, RetainedImage>,
     /// Versions of topics that were cleared, by keyed hashes of their names, for messages that come too late. Without the
     /// names, since many are forgotten at once.
@@ -56,6 +60,8 @@ pub(crate) struct SessionImage {
     head_spot: Spot,
     pub(crate) subscriptions: BTreeMap<Box<str>, (Subscription, Spot)>,
     pub(crate) entries: Places<EntryImage>,
+    /// Messages that are still as they came, in the order of their places. There are none when a store was opened.
+    runs: VecDeque<Run>,
     /// Subscription identifiers of the entries that have some.
     ids: HashMap<u64, Arc<[u32]>>,
     /// By packet identifier.
@@ -117,6 +123,8 @@ pub(crate) enum Pending<'c> {
     Received(u64, u16),
     Retained(&'c str),
     Body(record::Body<'c>),
+    /// A body that is damaged, and has to stay recognisable as that.
+    Lost(u64),
     Delta(Record<'c>),
 }
 
@@ -134,7 +142,7 @@ impl Image {
         for (index, change) in changes.iter().enumerate() {
             if let Change::Sent { session, place, .. } | Change::Drop { session, place } = change
                 && let Some(known) = self.sessions.get(&session.0.get())
-                && known.entries.get(*place).is_none()
+                && !known.holds(*place)
                 && !changes[..index].iter().any(|earlier| earlier.brings(*session, *place))
             {
                 return Err(TooEarly);
@@ -210,15 +218,17 @@ impl Image {
                 }
                 Some(Pending::Entry(session, *place))
             }
-            Change::Drop { session, place } => self.done(session.0.get(), *place),
+            Change::Drop { session, place } => {
+                self.dissolve_at(session.0.get(), *place);
+                self.done(session.0.get(), *place)
+            }
             Change::EnqueueBatch { session, batch } => self.enqueue_batch(session.0.get(), batch, shared),
             Change::Sent { session, place, packet_id, count } => {
                 self.sent(session.0.get(), *place, packet_id.get(), *count)
             }
             Change::Pubrec(session, packet_id) => self.pubrec(session.0.get(), packet_id.get()),
             Change::Settled { session, packet_id, count } => {
-                let ids = (packet_id.get()..=u16::MAX).take((*count).into());
-                self.settled(session.0.get(), ids, pending);
+                self.settled(session.0.get(), packet_id.get(), *count, pending);
                 None
             }
             Change::Received(session, packet_id) => {
@@ -265,12 +275,18 @@ impl Image {
         batch: &'c Batch,
         shared: &mut HashMap<usize, u64>,
     ) -> Option<Pending<'c>> {
-        let image = self.sessions.get_mut(&session)?;
         let count = u64::from(batch.messages());
-        let first_body = *shared.entry(batch.address()).or_insert_with(|| {
+        let known = shared.get(&batch.address()).copied();
+        let first_body = known.unwrap_or(self.last_body + 1);
+        if known.is_none() {
             self.last_body += count;
-            self.last_body - count + 1
-        });
+            shared.insert(batch.address(), first_body);
+        }
+        if self.enqueue_run(session, batch, first_body, known.is_none()) {
+            return Some(Pending::Batch(session, batch, first_body));
+        }
+        self.dissolve(first_body);
+        let image = self.sessions.get_mut(&session)?;
         let hop = Hop::new(batch.qos());
         for step in 0..count {
             // What another receiver had of it may have gone already.
@@ -285,6 +301,12 @@ impl Image {
     }
 
     fn sent<'c>(&mut self, session: u64, place: u64, packet_id: u16, count: u16) -> Option<Pending<'c>> {
+        if let Some(is_written) = self.send_run(session, place, packet_id, count) {
+            let order = self.sessions.get(&session)?.last_order + 1 - u64::from(count);
+            let record = Record::Sent { session, place, packet_id, order, count };
+            return is_written.then_some(Pending::Delta(record));
+        }
+        (0..u64::from(count)).for_each(|step| self.dissolve_at(session, place + step));
         let image = self.sessions.get_mut(&session)?;
         let order = image.last_order + 1;
         let mut is_written = false;
@@ -298,7 +320,33 @@ impl Image {
     }
 
     /// Messages are done; those that stand anywhere are written off, places in a row with one record.
-    fn settled(&mut self, session: u64, ids: impl Iterator<Item = u16>, pending: &mut Vec<Pending<'_>>) {
+    fn settled(&mut self, session: u64, packet_id: u16, count: u16, pending: &mut Vec<Pending<'_>>) {
+        let (mut packet_id, mut left) = (packet_id, count);
+        while left > 0 {
+            let in_run = self.settle_run(session, packet_id, left);
+            let (count, written) = match in_run {
+                Some((count, place, true)) => (count, Some(Record::Done { session, place, count })),
+                Some((count, ..)) => (count, None),
+                None => {
+                    let next = self.sessions.get(&session).and_then(|image| image.next_run(packet_id));
+                    let alone = next.map_or(left, |next| left.min(next - packet_id));
+                    let ids = (packet_id..=u16::MAX).take(alone.into());
+                    self.settled_alone(session, ids, pending);
+                    (alone, None)
+                }
+            };
+            pending.extend(written.map(Pending::Delta));
+            left -= count;
+            packet_id = packet_id.saturating_add(count);
+        }
+    }
+
+    fn settled_alone(
+        &mut self,
+        session: u64,
+        ids: impl Iterator<Item = u16>,
+        pending: &mut Vec<Pending<'_>>,
+    ) {
         let Some(image) = self.sessions.get_mut(&session) else { return };
         let mut row: Option<Record<'static>> = None;
         for id in ids {
@@ -385,6 +433,7 @@ impl Image {
     /// Ends a session; `None` if it is not known.
     fn end(&mut self, session: u64) -> Option<()> {
         let image = self.sessions.remove(&session)?;
+        image.runs.iter().for_each(|run| self.forget_run(run));
         for (_, entry) in image.entries.iter() {
             self.forget_entry(entry);
         }

@@ -72,6 +72,24 @@ impl Image {
             Record::Cleared { topic, version } => {
                 self.clear(topic, version);
             }
+            Record::Bodies(bodies) => {
+                for item in bodies.items() {
+                    let bytes = u32::try_from(item.bytes.len()).unwrap_or(u32::MAX);
+                    let spot = Spot { at: spot.at + u64::from(item.offset), bytes };
+                    // One that is damaged is told of when it is read.
+                    let (id, topic, properties, payload) = (item.id, "", &[][..], &[][..]);
+                    let lost =
+                        record::Body { id, expires_at_ms: 0, topic, properties, payload, checksum: None };
+                    self.replay_body(&item.checked().unwrap_or(lost), spot);
+                }
+            }
+            Record::Entries(entries) => {
+                let bytes = record::row_bytes(spot.bytes, entries.count);
+                for (step, place) in (0..).zip(entries.places()) {
+                    let bytes = record::share_of(bytes, entries.count, step..step + 1);
+                    self.replay_entry(&entries.entry(step, place), Spot { at: spot.at, bytes });
+                }
+            }
         }
     }
 

@@ -1,9 +1,9 @@
 //! From the image to records: what a change needs, and what a segment that goes leaves behind.
 
 use mqtt_codec::Publish;
-use mqtt_session::{Batch, Message};
+use mqtt_session::{Batch, Layout, Message};
 
-use super::{At, BodyImage, EntryImage, FRESH, Image, InFlight, Pending, Spot, options_byte};
+use super::{At, BodyImage, EntryImage, FRESH, Image, InFlight, Pending, Run, Spot, options_byte};
 use crate::durable::record::{self, Encoder, Head, Record};
 use crate::durable::wall::Wall;
 use crate::durable::wills;
@@ -25,6 +25,7 @@ impl Image {
             Pending::Delta(record) if self.is_outdated(&record) => {}
             Pending::Delta(record) => frame.append_delta(&record),
             Pending::Body(body) => self.write_body_again(&body, frame),
+            Pending::Lost(id) => self.write_lost(id, frame),
             Pending::Head(session) => self.write_head(session, frame),
             Pending::Subscription(session, filter) => self.write_subscription(session, filter, frame),
             Pending::Entry(session, place) => self.write_entry(session, place, frame, wall),
@@ -57,7 +58,7 @@ impl Image {
             Record::Sent { session: id, place, count, .. }
             | Record::Pubrec { session: id, place, count, .. } => {
                 let mut places = place..place.saturating_add(count.into());
-                session(id).is_none_or(|image| places.all(|place| image.entries.get(place).is_none()))
+                session(id).is_none_or(|image| places.all(|place| !image.holds(place)))
             }
             _ => false,
         }
@@ -127,8 +128,39 @@ impl Image {
         self.write_entry_alone(session, place, frame);
     }
 
+    /// What is left of it in runs that are not written.
+    fn write_runs(&mut self, session: u64, batch: &Batch, key: u64, frame: &mut Frame) {
+        let Some(image) = self.sessions.get_mut(&session) else { return };
+        let Some(bodies) = self.body_runs.get_mut(&key) else { return };
+        let from = image.run_from(batch.place());
+        let mut runs = image.runs.range_mut(from..).take_while(|run| run.key == key).peekable();
+        let Some(first) = runs.peek() else { return };
+        if !bodies.spot.is_written() {
+            // What others have of it may begin further in front.
+            let skipped = if bodies.receivers.len() == 1 { first.body - key } else { 0 };
+            let skipped = u32::try_from(skipped).expect("a batch is short");
+            bodies.first = key + u64::from(skipped);
+            let with_properties = batch.layout() == Layout::WithProperties;
+            let packets = batch.packets().skip(skipped as usize);
+            let count = batch.messages() - skipped;
+            (bodies.spot, bodies.offsets) =
+                frame.append_bodies(bodies.first, count, with_properties, packets);
+            self.live.add(bodies.spot);
+        }
+        for run in runs {
+            let Run { place, count, body, packet_id, order, .. } = *run;
+            let entries = record::Entries { session, place, body, count, packet_id, order };
+            let spot = frame.append(&Record::Entries(entries));
+            (run.at, run.bytes) = (spot.at, record::row_bytes(spot.bytes, count));
+            self.live.add(run.spot());
+        }
+    }
+
     /// Those of its messages that have not gone by now.
     fn write_batch(&mut self, session: u64, batch: &Batch, first_body: u64, frame: &mut Frame) {
+        if self.body_runs.contains_key(&first_body) {
+            return self.write_runs(session, batch, first_body, frame);
+        }
         let Some(image) = self.sessions.get_mut(&session) else { return };
         for (step, publish) in (0..).zip(batch.publications()) {
             let (place, id) = (batch.place() + step, first_body + step);
@@ -165,8 +197,17 @@ impl Image {
         self.live.add(retained.spot);
     }
 
-    /// What has to be written again before the segment with this record may go; `None` if nobody needs it.
-    pub(crate) fn save<'c>(&mut self, record: &Record<'c>, at: At) -> Option<Pending<'c>> {
+    /// What has to be written again before the segment with this record may go.
+    pub(crate) fn save<'c>(&mut self, record: &Record<'c>, at: At, pending: &mut Vec<Pending<'c>>) {
+        if let Record::Bodies(_) | Record::Entries(_) = record {
+            self.dissolve_recorded(record, at);
+            self.save_row(record, at, pending);
+        } else {
+            pending.extend(self.save_one(record, at));
+        }
+    }
+
+    fn save_one<'c>(&mut self, record: &Record<'c>, at: At) -> Option<Pending<'c>> {
         let live = &mut self.live;
         let mut lift = |spot: &mut Spot| {
             let here = spot.at == at;
@@ -254,6 +295,20 @@ impl Frame {
         let at = self.here();
         Encoder(&mut self.bytes).record(record);
         Spot { at, bytes: u32::try_from(self.here() - at).expect("a frame is short") }
+    }
+
+    /// Appends the bodies of a batch. Where each of them begins in the record, and where the last ends.
+    fn append_bodies<'p>(
+        &mut self,
+        first: u64,
+        count: u32,
+        with_properties: bool,
+        packets: impl Iterator<Item = &'p [u8]>,
+    ) -> (Spot, Vec<u32>) {
+        self.last = None;
+        let at = self.here();
+        let offsets = Encoder(&mut self.bytes).bodies(first, count, with_properties, packets);
+        (Spot { at, bytes: u32::try_from(self.here() - at).expect("a frame is short") }, offsets)
     }
 
     /// Appends a record that nobody looks for later.

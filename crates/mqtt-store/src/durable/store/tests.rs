@@ -1,7 +1,9 @@
 //! In which order the writer takes what several tasks hand it at the same time.
 
-use mqtt_codec::{PacketId, Properties, QoS, SubscriptionOptions};
-use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER, Subscription, WillMessage};
+use mqtt_codec::{PacketId, PlainPublish, Properties, QoS, SubscriptionOptions};
+use mqtt_session::{
+    BatchBuilder, Delivery, Hop, InboundPublish, Layout, Message, NO_PUBLISHER, Subscription, WillMessage,
+};
 
 use super::*;
 use crate::durable::simulated::SimulatedMedium;
@@ -40,6 +42,23 @@ impl Rig {
             assert_eq!(self.queue.push_in(delivery, &mut transaction), crate::Pushed::Queued);
         }
         Order::Store { transaction, to: None }
+    }
+
+    /// The same, as one batch.
+    fn publish_batch(&mut self, texts: &[&str]) {
+        let mut transaction = Transaction::default();
+        transaction.set_durability(Durability::Periodic);
+        let mut builder = BatchBuilder::new(Layout::Plain, QoS::AtLeastOnce);
+        for text in texts {
+            let plain =
+                PlainPublish { qos: QoS::AtLeastOnce, packet_id: Some(id(1)), payload: text.as_bytes() };
+            builder.push(&InboundPublish::plain(&plain, TopicName::assume_valid("t")));
+        }
+        let batch = builder.finish(NO_PUBLISHER).expect("there are some");
+        for delivery in self.queue.pass_in(&batch, &mut transaction).deliveries() {
+            assert_eq!(self.queue.push(delivery), crate::Pushed::Queued);
+        }
+        self.orders.push(Order::Store { transaction, to: None });
     }
 
     /// What the receiver's connection submits.
@@ -144,6 +163,8 @@ fn full() -> SimulatedMedium {
         rig.orders.push(order);
         rig.turn();
     }
+    rig.publish_batch(&["5", "6", "7", "8"]);
+    rig.turn();
     rig.sent(1..=1);
     rig.of_receiver(|transaction, session| {
         transaction.received(session, id(7));
@@ -152,7 +173,7 @@ fn full() -> SimulatedMedium {
     });
     rig.turn();
     let topic = TopicName::assume_valid("kept");
-    let message = Message::new(topic, Properties::EMPTY, b"5", NO_PUBLISHER, None);
+    let message = Message::new(topic, Properties::EMPTY, b"9", NO_PUBLISHER, None);
     let retained = Retained { message, qos: QoS::AtLeastOnce, source: None };
     rig.store.retain(retained).expect("there is room");
     rig.medium.after_kill()
@@ -200,7 +221,7 @@ fn damage_that_came_after_the_opening_costs_the_messages_that_it_hit_and_nothing
         let error = store.health().last_error.lock().take();
         let next = DurableStore::open_inline(Arc::new(medium.after_kill()), &settings(true));
         let (texts, is_whole) = rest_of(&next.expect("its frames are in order"));
-        let lost = 5 - texts.len();
+        let lost = 9 - texts.len();
         assert!(lost <= 1 && is_whole, "byte {offset}: only {texts:?} is left");
         assert!(texts.is_sorted(), "byte {offset}: {texts:?}");
         assert!(
