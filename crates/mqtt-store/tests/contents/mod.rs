@@ -4,8 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mqtt_codec::{PacketId, Properties, PropertiesBuf, Property, QoS, RetainHandling, SubscriptionOptions};
-use mqtt_session::{Delivery, Hop, Message, NO_PUBLISHER, Subscription, WillMessage};
+use mqtt_codec::{
+    PacketId, PlainPublish, Properties, PropertiesBuf, Property, QoS, RetainHandling, SubscriptionOptions,
+};
+use mqtt_session::{
+    BatchBuilder, Delivery, Hop, InboundPublish, Layout, Message, NO_PUBLISHER, Subscription, WillMessage,
+};
 use mqtt_store::durable::{Directory, Wall, export};
 use mqtt_store::{
     Durability, DurableSettings, DurableStore, Journal, Pushed, Queue, QueueLimits, Retained, RetainedLimits,
@@ -152,6 +156,8 @@ pub(crate) fn fill(path: &Path) {
     store.submit(&mut transaction, None);
     transaction.settled(online_id, id(8));
 
+    pass_batch(&mut [away, online], &mut transaction, &store);
+
     let kept = of(message("r/1", b"kept", Properties::EMPTY, None), None);
     let published = of(message("r/2", b"\xff", everything, expires_at), Some(source("publisher")));
     for retained in [kept, published] {
@@ -159,6 +165,34 @@ pub(crate) fn fill(path: &Path) {
     }
     store.submit(&mut transaction, None);
     store.close();
+}
+
+/// A batch for both: of the second's part, one message is acknowledged, one is under way, and the last one is given up.
+fn pass_batch(queues: &mut [Box<dyn Queue>; 2], transaction: &mut Transaction, store: &DurableStore) {
+    let mut builder = BatchBuilder::new(Layout::WithProperties, QoS::AtLeastOnce);
+    for payload in [b"batch 0", b"batch 1", b"batch 2", b"batch 3", b"batch 4"] {
+        let plain = PlainPublish { qos: QoS::AtLeastOnce, packet_id: Some(id(1)), payload };
+        builder.push(&InboundPublish::plain(&plain, TopicName::parse("a/batch").expect("a name")));
+    }
+    let batch = builder.finish(NO_PUBLISHER).expect("there are some");
+    for queue in queues.iter_mut() {
+        for delivery in queue.pass_in(&batch, transaction).deliveries() {
+            assert_eq!(queue.push(delivery), Pushed::Queued);
+        }
+    }
+    store.submit(transaction, None);
+    let [_, online] = queues;
+    let session = online.session().expect("it is kept");
+    // What came before is sent first.
+    let mut place = 0;
+    for packet_id in 10..16 {
+        place = online.pop().expect("it waits").hop.place;
+        transaction.sent(session, place, id(packet_id), QoS::AtLeastOnce);
+    }
+    store.submit(transaction, None);
+    transaction.settled(session, id(14));
+    transaction.give_up(session, place + 3);
+    store.submit(transaction, None);
 }
 
 fn of(message: Message, source: Option<Source>) -> Retained {
