@@ -17,6 +17,7 @@ mod tidy;
 mod torture;
 mod workspace;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use args::Args;
@@ -60,7 +61,8 @@ fn run(mut args: Args) -> CommandResult {
     let wants_help = args.flag("--help") || args.flag("-h");
     let command = args.command().filter(|command| !wants_help && command != "help");
     let Some(command) = command else {
-        println!("{HELP}");
+        // Whoever reads only the beginning closes the pipe.
+        writeln!(std::io::stdout(), "{HELP}").ok();
         return Ok(true);
     };
     let workspace = Workspace::find()?;

@@ -267,8 +267,8 @@ impl Encoder<'_> {
     }
 }
 
-/// Messages in a row at most.
-const ROW_MAX: u32 = 1 << 20;
+/// Messages in a row at most: there are no more packet identifiers.
+pub(crate) const ROW_MAX: u32 = u16::MAX as u32;
 /// Bytes of the checksum of a body, over all that follows it in the record.
 const CHECKSUM_BYTES: usize = 4;
 

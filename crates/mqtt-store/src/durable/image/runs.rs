@@ -1,6 +1,7 @@
 //! Batches as they came: messages in a row, for which the image keeps one run instead of an entry each. Most are sent and
 //! acknowledged as they came, and never become anything else. Where something else happens, a run dissolves into entries.
 
+use mqtt_codec::QoS;
 use mqtt_session::Batch;
 
 use super::{At, BodyImage, EntryImage, FRESH, Image, InFlight, Live, Pending, Places, SessionImage, Spot};
@@ -153,7 +154,8 @@ impl Image {
         let (place, count) = (batch.place(), batch.messages());
         let is_next = image.runs.back().is_none_or(|last| last.place + u64::from(last.count) <= place);
         let is_known = is_new || self.body_runs.contains_key(&key);
-        if batch.qos() as u8 != 1 || count < RUN_MESSAGES_MIN || !is_next || !is_known {
+        let is_worth_it = (RUN_MESSAGES_MIN..=record::ROW_MAX).contains(&count);
+        if batch.qos() != QoS::AtLeastOnce || !is_worth_it || !is_next || !is_known {
             return false;
         }
         image.runs.push_back(Run { place, count, body: key, key, at: 0, bytes: 0, packet_id: 0, order: 0 });
