@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -58,14 +59,19 @@ pub struct Health {
     /// The latest error of the medium.
     pub last_error: Mutex<Option<String>>,
     listener: Mutex<Listener>,
+    unreadable_told_at: Mutex<Option<Instant>>,
 }
+
+/// Time between two events about messages that cannot be read.
+const UNREADABLE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What an operator has to know of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreEvent<'a> {
     /// The medium is in another condition than before, because of this error if there was one.
     Changed(Condition, Option<&'a str>),
-    /// Something that was stored safely is damaged; a sentence says what and what it costs.
+    /// Something that was stored safely is damaged; a sentence says what and what it costs. Of messages that clients ask for,
+    /// it comes once in ten seconds at most; [`Health::unreadable`] has them all.
     Damaged(&'a str),
 }
 
@@ -103,11 +109,24 @@ impl Health {
         }
     }
 
-    /// So many messages cannot be read any more, or none of what is damaged was one.
-    pub(crate) fn note_damage(&self, messages: u64, sentence: String) {
-        self.unreadable.fetch_add(messages, Ordering::Relaxed);
+    /// A segment is damaged.
+    pub(crate) fn note_damage(&self, sentence: String) {
         self.tell(StoreEvent::Damaged(&sentence));
         *self.last_error.lock() = Some(sentence);
+    }
+
+    /// Messages cannot be read any more. Clients may ask for the same ones again and again, and must not fill a log: that is
+    /// told once in a while, and each is counted.
+    pub(crate) fn note_unreadable(&self, messages: u64, sentence: String) {
+        self.unreadable.fetch_add(messages, Ordering::Relaxed);
+        let mut told_at = self.unreadable_told_at.lock();
+        if told_at.is_some_and(|at| at.elapsed() < UNREADABLE_INTERVAL) {
+            *self.last_error.lock() = Some(sentence);
+            return;
+        }
+        *told_at = Some(Instant::now());
+        drop(told_at);
+        self.note_damage(sentence);
     }
 
     pub(crate) fn become_(&self, condition: Condition, error: Option<&str>) {
@@ -115,5 +134,23 @@ impl Health {
         if before != condition as u8 {
             self.tell(StoreEvent::Changed(condition, error));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn who_asks_for_damaged_messages_again_and_again_is_told_of_once_and_counted_each_time() {
+        let (health, told) = (Health::default(), Arc::new(AtomicU64::new(0)));
+        let telling = told.clone();
+        health.on_event(move |_| _ = telling.fetch_add(1, Ordering::Relaxed));
+        (0..5).for_each(|_| health.note_unreadable(2, "damaged".to_owned()));
+        assert_eq!((told.load(Ordering::Relaxed), health.unreadable.load(Ordering::Relaxed)), (1, 10));
+        health.note_damage("a segment".to_owned());
+        assert_eq!(told.load(Ordering::Relaxed), 2);
     }
 }

@@ -269,7 +269,7 @@ impl Reading {
         if unreadable > 0 {
             let sentence =
                 format!("{unreadable} messages cannot be read and are not delivered: {last_error}");
-            self.health.note_damage(unreadable, sentence);
+            self.health.note_unreadable(unreadable, sentence);
         }
         found
     }

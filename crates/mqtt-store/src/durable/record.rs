@@ -119,6 +119,13 @@ pub(crate) struct Will<'a> {
     pub(crate) delay_interval_s: u32,
 }
 
+impl Body<'_> {
+    /// What stands for one that is lost.
+    pub(crate) fn lost(id: u64, expires_at_ms: u64) -> Self {
+        Self { id, expires_at_ms, topic: "", properties: &[], payload: &[], checksum: None }
+    }
+}
+
 /// Bytes that are no record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
@@ -218,7 +225,7 @@ impl Encoder<'_> {
         self.byte(VERSION).byte(BODIES).number(first).number(count.into());
         let mut offsets = Vec::with_capacity(count as usize + 1);
         let here = |bytes: &Vec<u8>| u32::try_from(bytes.len() - from).expect("a frame is short");
-        for (id, packet) in (first..).zip(packets) {
+        for (id, packet) in in_a_row(first, count).zip(packets) {
             offsets.push(here(self.0));
             let checksum = item_checksum(id, with_properties, packet);
             self.byte(with_properties.into());
@@ -365,7 +372,7 @@ impl<'a> Bodies<'a> {
     pub(crate) fn items(&self) -> impl Iterator<Item = Item<'a>> + use<'a> {
         let Self { first, count, offset, items } = *self;
         let mut decoder = Decoder::new(items);
-        (first..).take(count as usize).map_while(move |id| {
+        in_a_row(first, count).map_while(move |id| {
             let from = decoder.position();
             decoder.item().ok()?;
             let bytes = &items[from..decoder.position()];
@@ -400,9 +407,13 @@ impl Entries {
     }
 
     pub(crate) fn places(&self) -> impl Iterator<Item = u64> + use<> {
-        let place = self.place;
-        (0..u64::from(self.count)).map(move |step| place.wrapping_add(step))
+        in_a_row(self.place, self.count)
     }
+}
+
+/// Numbers that go up by one, also where a record that was never written begins with the last there is.
+fn in_a_row(first: u64, count: u32) -> impl Iterator<Item = u64> + use<> {
+    (0..u64::from(count)).map(move |step| first.wrapping_add(step))
 }
 
 /// What some of several messages next to each other have of the bytes of their common record. Each has at least one, so that

@@ -590,7 +590,7 @@ impl Writer {
             "{name} was damaged: {} records were written anew, {lost} messages are lost",
             stranded.len()
         );
-        self.health.note_damage(0, sentence); // whoever asks for a lost message counts it
+        self.health.note_damage(sentence); // whoever asks for a lost message counts it
         Ok(())
     }
 

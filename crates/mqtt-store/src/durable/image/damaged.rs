@@ -72,9 +72,7 @@ impl Image {
     /// Writes a record for a body that is lost, which nobody takes for one: whoever asks for it counts it as damaged.
     pub(crate) fn write_lost(&mut self, id: u64, frame: &mut Frame) {
         let Some(image) = self.bodies.get(id) else { return };
-        let expires_at_ms = image.expires_at_ms;
-        let lost =
-            record::Body { id, expires_at_ms, topic: "", properties: &[], payload: &[], checksum: None };
+        let lost = record::Body::lost(id, image.expires_at_ms);
         let mut bytes = Vec::new();
         Encoder(&mut bytes).record(&Record::Body(lost));
         let right = Decoder::checked_body(&bytes, id).ok().and_then(|body| body.checksum);

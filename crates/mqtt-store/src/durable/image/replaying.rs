@@ -77,10 +77,8 @@ impl Image {
                     let bytes = u32::try_from(item.bytes.len()).unwrap_or(u32::MAX);
                     let spot = Spot { at: spot.at + u64::from(item.offset), bytes };
                     // One that is damaged is told of when it is read.
-                    let (id, topic, properties, payload) = (item.id, "", &[][..], &[][..]);
-                    let lost =
-                        record::Body { id, expires_at_ms: 0, topic, properties, payload, checksum: None };
-                    self.replay_body(&item.checked().unwrap_or(lost), spot);
+                    let body = item.checked().unwrap_or(record::Body::lost(item.id, 0));
+                    self.replay_body(&body, spot);
                 }
             }
             Record::Entries(entries) => {

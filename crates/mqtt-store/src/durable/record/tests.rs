@@ -152,6 +152,11 @@ fn each_body_of_a_batch_can_be_read_alone_and_no_other_is_taken_for_it() {
     for cut in 1..bytes.len() {
         assert_eq!(Decoder::new(&bytes[..cut]).next(), Err(Unreadable::Bytes), "cut at {cut}");
     }
+    // No number is behind the last, and nobody ever wrote that.
+    let mut bytes = Vec::new();
+    Encoder(&mut bytes).bodies(u64::MAX, 2, false, packets.into_iter());
+    let Ok(Some(Record::Bodies(bodies))) = Decoder::new(&bytes).next() else { panic!("it is a record") };
+    assert_eq!(bodies.items().map(|item| item.id).collect::<Vec<_>>(), [u64::MAX, 0]);
 }
 
 #[test]
